@@ -1,0 +1,140 @@
+"""The one encoding of structure: what is hashed, what crosses to the executor, and what golden files hold.
+
+`dumps` is JSON with sorted members, no white space and ASCII only, so equal values give equal bytes on every machine and
+Python version. Names and lengths are part of the text, so two different values never share an encoding (kaniko joined its
+parts with "-"; ``["RUN a", "RUN b"]`` and ``["RUN a-RUN b"]`` were one key).
+
+`encode` and `decode` map frozen dataclasses to that JSON by their annotations. `decode` is strict: a member that the
+class does not have, or a value of another type, is an error, so that two versions of us never half-understand each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from functools import lru_cache
+from typing import Any, Dict, Mapping, Type, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from imagebuild.errors import MalformedError
+from imagebuild.oci.hash import Hash
+
+T = TypeVar("T")
+
+
+def dumps(value: Any) -> bytes:
+    """Canonical bytes of a JSON value or of a dataclass.
+
+    :raises TypeError: for floats, sets and whatever else has no one canonical text.
+    """
+    return json.dumps(
+        encode(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    ).encode()
+
+
+def fingerprint(value: Any) -> Hash:
+    """sha256 of the canonical bytes."""
+    return Hash.of(dumps(value))
+
+
+def encode(value: Any) -> Any:
+    """`value` as plain JSON types; a dataclass becomes an object, one with a ``KIND`` carries it as ``"kind"``."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, Hash):
+        return str(value)
+    if isinstance(value, (tuple, list)):
+        return [encode(item) for item in value]
+    if isinstance(value, Mapping):
+        return {_member(key): encode(item) for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        document = {
+            field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+        kind = getattr(value, "KIND", None)
+        return document if kind is None else {"kind": kind, **document}
+    raise TypeError(f"{type(value).__name__} has no canonical encoding")
+
+
+def loads(cls: Type[T], data: Union[bytes, str]) -> T:
+    """Parse JSON text and `decode` it.
+
+    :raises MalformedError: when it is not JSON, or not a `cls`.
+    """
+    try:
+        value: T = decode(cls, json.loads(data))
+    except (ValueError, RecursionError) as error:
+        raise MalformedError(f"not a JSON {cls.__name__}: {error}") from None
+    return value
+
+
+def decode(cls: Any, document: Any, where: str = "$") -> Any:
+    """The value of type `cls` that `document` encodes; the inverse of `encode`.
+
+    :raises MalformedError: naming the place, the type expected and the value found.
+    """
+    if cls is Any:
+        return document
+    if cls is Hash:
+        return Hash.parse(_expect(str, document, where))
+    origin, arguments = get_origin(cls), get_args(cls)
+    if origin is Union:
+        return _decode_union(arguments, document, where)
+    if origin is tuple:
+        items = _expect(list, document, where)
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return tuple(
+                decode(arguments[0], item, f"{where}[{at}]") for at, item in enumerate(items)
+            )
+        if len(items) != len(arguments):
+            raise MalformedError(f"{where} has {len(items)} items", expected=f"{len(arguments)}")
+        return tuple(
+            decode(kind, item, f"{where}[{at}]")
+            for at, (kind, item) in enumerate(zip(arguments, items))
+        )
+    if dataclasses.is_dataclass(cls):
+        return _decode_dataclass(cls, _expect(dict, document, where), where)
+    return _expect(cls, document, where)
+
+
+def _member(key: Any) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"member name {key!r} is not a string")
+    return key
+
+
+def _expect(cls: Type[T], document: Any, where: str) -> T:
+    if not isinstance(document, cls) or (isinstance(document, bool) and cls is not bool):
+        raise MalformedError(f"{where} is {str(document)[:60]!r}", expected=cls.__name__)
+    return document
+
+
+def _decode_union(choices: Any, document: Any, where: str) -> Any:
+    if document is None and type(None) in choices:
+        return None
+    choices = [choice for choice in choices if choice is not type(None)]
+    if len(choices) == 1:
+        return decode(choices[0], document, where)
+    kind = _expect(dict, document, where).get("kind")
+    for choice in choices:
+        if getattr(choice, "KIND", None) == kind:
+            return decode(choice, document, where)
+    raise MalformedError(f"{where} is of unknown kind {kind!r}")
+
+
+def _decode_dataclass(cls: Any, document: Dict[str, Any], where: str) -> Any:
+    hints, members = _fields(cls), dict(document)
+    if getattr(cls, "KIND", None) is not None and members.pop("kind", None) != cls.KIND:
+        raise MalformedError(f"{where} is not of kind {cls.KIND!r}")
+    if members.keys() != hints.keys():
+        odd = ", ".join(sorted(members.keys() ^ hints.keys()))
+        raise MalformedError(f"{where} has other members than a {cls.__name__}: {odd}")
+    return cls(
+        **{name: decode(hint, members[name], f"{where}.{name}") for name, hint in hints.items()}
+    )
+
+
+@lru_cache(maxsize=None)
+def _fields(cls: Any) -> Dict[str, Any]:
+    hints = get_type_hints(cls, vars(sys.modules[cls.__module__]))
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}

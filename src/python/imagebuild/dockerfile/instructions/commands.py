@@ -1,0 +1,140 @@
+"""RUN, CMD, ENTRYPOINT, SHELL: command lines, as a list or for a shell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Tuple
+
+from imagebuild.dockerfile.flags import Flag, FlagTexts, FlagValues
+from imagebuild.dockerfile.instructions.base import Instruction, needs_text
+from imagebuild.dockerfile.lexer import RawInstruction
+from imagebuild.dockerfile.words import go_quoted, is_almost_json, json_list, to_json
+from imagebuild.errors import DockerfileSyntaxError
+from imagebuild.llb.ops import ExecOp
+from imagebuild.llb.state import Change, StageState, evolve
+
+_NETWORKS = ("default", "none", "host")
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """:param words: an argv; in shell form the one text that the shell gets."""
+
+    words: Tuple[str, ...]
+    in_shell: bool
+
+    @staticmethod
+    def parse(text: str) -> CommandLine:
+        words = json_list(text)
+        return CommandLine((text,), True) if words is None else CommandLine(words, False)
+
+    def __str__(self) -> str:
+        return self.words[0] if self.in_shell else to_json(self.words)
+
+    def argv(self, state: StageState) -> Tuple[str, ...]:
+        return (*state.shell, *self.words) if self.in_shell else self.words
+
+    @property
+    def warnings(self) -> Tuple[str, ...]:
+        if self.in_shell and is_almost_json(self.words[0]):
+            return ("this looks like a JSON list and is none, so the shell gets it as it stands",)
+        return ()
+
+
+@dataclass(frozen=True)
+class _Command(Instruction):
+    command: CommandLine
+
+    @classmethod
+    def fields(cls, raw: RawInstruction, _flags: FlagValues) -> Any:
+        what = f'{cls.KEYWORD} COMMAND or {cls.KEYWORD} ["program", "argument", ...]'
+        return {"command": CommandLine.parse(needs_text(raw, what))}
+
+    def arguments(self) -> str:
+        return str(self.command)
+
+
+@dataclass(frozen=True)
+class Run(_Command):
+    """:param network: "" for what the build has, or "default", "none", "host"."""
+
+    KEYWORD = "RUN"
+    FLAGS = (
+        Flag("mount", "list", later=True),
+        Flag("network"),
+        Flag("security", later=True),
+        Flag("device", "list", later=True),
+    )
+
+    network: str = ""
+
+    @classmethod
+    def fields(cls, raw: RawInstruction, flags: FlagValues) -> Any:
+        network = flags.text("network") or ""
+        if network and network not in _NETWORKS:
+            raise DockerfileSyntaxError(
+                f'--network has the value "{network}"', expected=" or ".join(_NETWORKS)
+            )
+        found = super().fields(raw, flags)
+        if not found["command"].words:
+            raise DockerfileSyntaxError(
+                "the list names no program", expected='RUN ["program", ...]'
+            )
+        return {**found, "network": network}
+
+    def flag_texts(self) -> FlagTexts:
+        return (("network", self.network or None),)
+
+    def apply(self, state: StageState) -> Change:
+        argv = self.command.argv(state)
+        network = state.build.network if self.network in ("", "default") else self.network
+        env = tuple(sorted(state.env.items()))
+        op = ExecOp(argv, env, state.cwd, state.config.user, network)
+        args = [f"{name}={state.env.get(name, value or '')}" for name, value in state.args.items()]
+        said = " ".join((*([f"|{len(args)}", *args] if args else ()), *argv))
+        return Change(state, f"RUN {said}", op, warnings=self.command.warnings)
+
+
+@dataclass(frozen=True)
+class Cmd(_Command):
+    KEYWORD = "CMD"
+
+    def apply(self, state: StageState) -> Change:
+        argv = self.command.argv(state)
+        after = evolve(state.with_config(cmd=argv), cmd_set=True)
+        return Change(after, f"CMD {go_quoted(argv)}", warnings=self.command.warnings)
+
+
+@dataclass(frozen=True)
+class Entrypoint(_Command):
+    KEYWORD = "ENTRYPOINT"
+
+    def apply(self, state: StageState) -> Change:
+        argv = self.command.argv(state)
+        after = state.with_config(entrypoint=argv or None)
+        if not state.cmd_set:  # an inherited CMD was meant for the inherited entrypoint
+            after = after.with_config(cmd=None)
+        return Change(after, f"ENTRYPOINT {go_quoted(argv)}", warnings=self.command.warnings)
+
+
+@dataclass(frozen=True)
+class Shell(Instruction):
+    KEYWORD = "SHELL"
+
+    words: Tuple[str, ...]
+
+    @classmethod
+    def fields(cls, raw: RawInstruction, _flags: FlagValues) -> Any:
+        words = json_list(raw.rest)
+        if not words:
+            raise DockerfileSyntaxError(
+                f'"{raw.rest}" is not a JSON list with a program',
+                expected='SHELL ["program", "argument", ...], for example SHELL ["/bin/bash", "-c"]',
+            )
+        return {"words": words}
+
+    def arguments(self) -> str:
+        return to_json(self.words)
+
+    def apply(self, state: StageState) -> Change:
+        return Change(state.with_config(shell=self.words), f"SHELL [{' '.join(self.words)}]")

@@ -1,0 +1,90 @@
+"""Cache keys: what names a step's layer (docs/cache-keys.md).
+
+The *input key* is known before anything runs: its parent is the parent's input key. The *content key* has the filesystem
+itself as its parent, as ordered diffIDs, and the selected files as its inputs; a step that makes the same files again
+leads back to known content keys (early cut-off). Both are the sha256 of the canonical bytes of a value below, and that
+value travels with every record, so that a hit can be checked and a miss explained.
+
+Never part of either: secrets, times, host paths, user names, registry addresses, lines of the Dockerfile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Dict, Optional, Sequence, Tuple
+
+from imagebuild import canonical
+from imagebuild.llb.plan import ContextInput, Plan, PlannedStep, State
+from imagebuild.llb.step import FORMAT_VERSION, InputStep, Step
+from imagebuild.oci.descriptor import Layer, Platform
+from imagebuild.oci.hash import Hash
+
+
+@dataclass(frozen=True)
+class GraphBase:
+    """A base image as steps see it. `repository` tells where its blobs are and is part of no key."""
+
+    repository: str
+    manifest: Hash
+    layers: Tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class StepGraph:
+    """The half of a plan that keys and layers depend on: no config, no history, no lines."""
+
+    bases: Tuple[GraphBase, ...]
+    steps: Tuple[PlannedStep, ...]
+    platform: Platform
+    epoch: Optional[int]
+
+    @staticmethod
+    def of(plan: Plan, epoch: Optional[int]) -> StepGraph:
+        bases = tuple(
+            GraphBase(base.repository, base.manifest.digest, base.layers) for base in plan.bases
+        )
+        return StepGraph(bases, tuple(map(_without_paths, plan.steps)), plan.platform, epoch)
+
+
+def _without_paths(step: PlannedStep) -> PlannedStep:
+    """`paths` only serve to lay out a sandbox; the digest says the same for keys, in fewer bytes."""
+    inputs = tuple(
+        replace(item, paths=()) if isinstance(item, ContextInput) else item for item in step.inputs
+    )
+    return replace(step, inputs=inputs)
+
+
+def input_steps(graph: StepGraph) -> Tuple[InputStep, ...]:
+    """The input key's preimage of every step, in the plan's order."""
+    keys: Dict[int, Hash] = {}
+    made = []
+    for number, step in enumerate(graph.steps):
+        inputs = tuple(
+            item.digest if isinstance(item, ContextInput) else _state_key(graph, keys, item.state)
+            for item in step.inputs
+        )
+        parent = _state_key(graph, keys, step.parent)
+        preimage = InputStep(FORMAT_VERSION, step.op, graph.platform, graph.epoch, parent, inputs)
+        keys[number] = canonical.fingerprint(preimage)
+        made.append(preimage)
+    return tuple(made)
+
+
+def content_step(
+    graph: StepGraph, number: int, parents: Sequence[Hash], inputs: Sequence[Hash]
+) -> Step:
+    """The content key's preimage of step `number`, once its parents and inputs exist."""
+    return Step(
+        FORMAT_VERSION,
+        graph.steps[number].op,
+        graph.platform,
+        graph.epoch,
+        tuple(parents),
+        tuple(inputs),
+    )
+
+
+def _state_key(graph: StepGraph, keys: Dict[int, Hash], state: State) -> Optional[Hash]:
+    if state.step is not None:
+        return keys[state.step]
+    return None if state.base is None else graph.bases[state.base].manifest

@@ -1,0 +1,140 @@
+"""A plan: every step of a build, in an order that can be executed, with what it starts from and reads.
+
+`Plan.steps` holds only what is hashed. Where a step came from in the Dockerfile lies beside it in `Plan.origins`, so that
+a comment or a moved line changes no key (STYLE.md, law 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Tuple, Union
+
+from imagebuild.errors import SourceRange
+from imagebuild.llb.ops import CopyAction, EnvVars, FileOp, Op
+from imagebuild.oci.config import Config, ConfigFile
+from imagebuild.oci.descriptor import Descriptor, Layer, Platform
+from imagebuild.oci.hash import Hash
+
+
+@dataclass(frozen=True)
+class ResolvedBase:
+    """An image that a build starts from or copies from, resolved to one platform's manifest.
+
+    :param ref: as the Dockerfile names it, normalised ("docker.io/library/debian:12"); never part of a key.
+    :param repository: where its blobs are ("docker.io/library/debian"); never part of a key.
+    :param manifest: descriptor of the platform's manifest (not of the index).
+    """
+
+    ref: str
+    repository: str
+    manifest: Descriptor
+    config: ConfigFile
+    layers: Tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class State:
+    """A filesystem state: after `step`, or (step is None) as base `base` has it, or (both None) empty (scratch)."""
+
+    base: Optional[int] = None
+    step: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class ContextEntry:
+    """One path of the build context, as a Pants digest knows it: no owner, no times, one x bit.
+
+    :param kind: "file", "dir" or "symlink".
+    :param digest: sha256 of a file's bytes.
+    """
+
+    path: str
+    kind: str
+    digest: Optional[Hash] = None
+    size: int = 0
+    executable: bool = False
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class ContextInput:
+    """The context files that a step selects. `digest` covers exactly `paths` with all that is in them.
+
+    `paths` are the selected entries of the context, directories expanded, sorted: what the step's sandbox gets.
+    """
+
+    KIND = "context"
+
+    digest: Hash
+    paths: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TreeInput:
+    """The filesystem of another stage or image that a step reads (COPY --from)."""
+
+    KIND = "tree"
+
+    state: State
+
+
+StepInput = Union[ContextInput, TreeInput]
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One layer to make: `op` applied to the tree of `parent`, reading `inputs`."""
+
+    op: Op
+    parent: State
+    inputs: Tuple[StepInput, ...] = ()
+
+    def copies(self) -> Tuple[CopyAction, ...]:
+        actions = self.op.actions if isinstance(self.op, FileOp) else ()
+        return tuple(action for action in actions if isinstance(action, CopyAction))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a step came from, for people: `text` is the instruction in one line, `stage` its name or number."""
+
+    source: SourceRange
+    text: str
+    stage: str
+
+
+@dataclass(frozen=True)
+class PlannedHistory:
+    """A history entry of the image to be (image-spec config.md); `step` is the step that makes its layer, if any."""
+
+    created_by: str
+    step: Optional[int] = None
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a target needs and nothing else: stages that it does not reach have no steps here.
+
+    :param steps: topologically sorted: a step's parent and inputs come before it.
+    :param origins: aligned with `steps`.
+    :param target: the filesystem of the image.
+    :param config: the image's config, all instructions applied.
+    :param author: from MAINTAINER, "" where there is none.
+    :param history: of this build; the base's own history comes before it.
+    :param warnings: what the user should know but need not act on, with its place in the text.
+    :param proxy_env: build arguments that name proxies and that no ARG declares (Dockerfile reference, "Predefined
+        ARGs"): every RUN sees them, and no key and no history knows them.
+    """
+
+    bases: Tuple[ResolvedBase, ...]
+    steps: Tuple[PlannedStep, ...]
+    origins: Tuple[Origin, ...]
+    target: State
+    target_base: Optional[int]
+    platform: Platform
+    config: Config
+    author: str
+    history: Tuple[PlannedHistory, ...]
+    warnings: Tuple[str, ...] = ()
+    proxy_env: EnvVars = ()

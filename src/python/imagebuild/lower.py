@@ -1,0 +1,206 @@
+"""From a Dockerfile to a plan: pure, and the same for everybody who has the same Dockerfile, arguments and files.
+
+    refs = base_refs(dockerfile, ...)        # what has to be resolved first
+    plan = lower(dockerfile, bases=..., context=..., ...)
+
+Instructions know what they do to a stage (`Instruction.apply`); this module only walks the stages that the target needs,
+numbers the steps, and keeps what is hashed apart from where it came from.
+"""
+
+from __future__ import annotations
+
+from typing import AbstractSet, Dict, List, Mapping, Sequence, Tuple
+
+from imagebuild.dockerfile.context import Context
+from imagebuild.dockerfile.instructions.base import Instruction
+from imagebuild.dockerfile.instructions.variables import Arg
+from imagebuild.dockerfile.model import Dockerfile, Stage
+from imagebuild.dockerfile.source import raise_all
+from imagebuild.dockerfile.stages import StageGraph, TreeRef, resolve_stages
+from imagebuild.errors import ImageBuildError, NotSupportedYetError
+from imagebuild.llb.ops import EnvVars
+from imagebuild.llb.plan import (
+    ContextEntry,
+    Origin,
+    Plan,
+    PlannedHistory,
+    PlannedStep,
+    ResolvedBase,
+    State,
+)
+from imagebuild.llb.state import Build, Change, StageState, evolve, implicit_path
+from imagebuild.oci.config import Config
+from imagebuild.oci.descriptor import Platform
+
+HISTORY_COMMENT = "pants-kaniko"
+_PROXY_ARGS = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"})
+
+
+def base_refs(
+    dockerfile: Dockerfile, *, build_args: Mapping[str, str], target: str, platform: Platform
+) -> Tuple[str, ...]:
+    """Full names of the images that `target` starts from or copies from, unique, in the order of their first use.
+
+    :param target: a stage's name or number, "" for the last one.
+    :raises DockerfileError: for a FROM or a COPY --from that is wrong, in whatever stage.
+    """
+    return resolve_stages(dockerfile, build_args, target, platform).images
+
+
+def lower(
+    dockerfile: Dockerfile,
+    *,
+    bases: Sequence[ResolvedBase],
+    context: Sequence[ContextEntry],
+    build_args: Mapping[str, str],
+    target: str,
+    platform: Platform,
+    network: str = "host",
+    labels: Sequence[Tuple[str, str]] = (),
+    shared_args: AbstractSet[str] = frozenset(),
+) -> Plan:
+    """The plan for `target`.
+
+    :param bases: resolved, in the order of `base_refs`.
+    :param context: without what .dockerignore excludes.
+    :param network: "host" or "none", for a RUN that does not say.
+    :param labels: set on top of those of the Dockerfile.
+    :param shared_args: names of build arguments that are given to all Dockerfiles, so that one which declares them not is
+        nothing to warn about.
+    :raises DockerfileError: and ContextError, for what only shows with arguments and files; ManyErrors for several.
+    """
+    graph = resolve_stages(dockerfile, build_args, target, platform)
+    if len(bases) != len(graph.images):
+        raise ValueError(f"{len(bases)} bases for the images {graph.images}")
+    build = Build(
+        platform, network, dockerfile.escape, build_args, graph.global_args, Context(context)
+    )
+    lowering = _Lowering(dockerfile, graph, build, bases)
+    for number in graph.needed:
+        lowering.stage(dockerfile.stages[number])
+    raise_all(lowering.errors)
+    state = lowering.states[graph.target]
+    return Plan(
+        bases=tuple(bases),
+        steps=tuple(lowering.steps),
+        origins=tuple(lowering.origins),
+        target=state.tree,
+        target_base=state.base,
+        platform=platform,
+        config=_labelled(state.config, labels),
+        author=state.author,
+        history=state.history,
+        warnings=(
+            *dockerfile.warnings,
+            *graph.warnings,
+            *lowering.warnings,
+            *_undeclared(dockerfile, build_args.keys() - shared_args, graph.global_args),
+        ),
+        proxy_env=_proxy_env(dockerfile, build_args),
+    )
+
+
+class _Lowering:
+    """Stages to steps; what is wrong is collected."""
+
+    def __init__(
+        self, dockerfile: Dockerfile, graph: StageGraph, build: Build, bases: Sequence[ResolvedBase]
+    ) -> None:
+        self._file, self._graph, self._build, self._bases = dockerfile, graph, build, bases
+        self.steps: List[PlannedStep] = []
+        self.origins: List[Origin] = []
+        self.states: Dict[int, StageState] = {}
+        self.warnings: List[str] = []
+        self.errors: List[ImageBuildError] = []
+
+    def stage(self, stage: Stage) -> None:
+        try:
+            state = self._start(self._graph.bases[stage.index])
+        except ImageBuildError as error:
+            self.errors.append(self._file.source.locate(error, stage.base.source, "FROM"))
+            state = self._fresh(Config(), State())
+        sources = self._graph.sources[stage.index]
+        state = evolve(state, sources={name: self._tree(ref) for name, ref in sources.items()})
+        for instruction in stage.instructions:
+            state = self._apply(stage, instruction, state)
+        self.states[stage.index] = state
+
+    def _start(self, ref: TreeRef) -> StageState:
+        if ref.stage is not None:
+            parent = self.states[ref.stage]
+            env = {**parent.env, **dict(parent.config.env)}
+            return evolve(parent, env=env, cmd_set=False)
+        if not ref.image:
+            return self._fresh(Config(), State())
+        number = self._graph.images.index(ref.image)
+        config = self._bases[number].config.config
+        if config.on_build:
+            raise NotSupportedYetError(
+                f'the image "{ref.image}" has ONBUILD triggers, which are not supported yet: '
+                f'"{config.on_build[0][:100]}"',
+                hint="use an image without them, and write these instructions into the Dockerfile",
+            )
+        return evolve(self._fresh(config, State(base=number)), base=number)
+
+    def _fresh(self, config: Config, tree: State) -> StageState:
+        config = implicit_path(config)
+        return StageState(self._build, config, tree, env=dict(config.env))
+
+    def _tree(self, ref: TreeRef) -> State:
+        if ref.stage is not None:
+            return self.states[ref.stage].tree
+        return State(base=self._graph.images.index(ref.image)) if ref.image else State()
+
+    def _apply(self, stage: Stage, instruction: Instruction, state: StageState) -> StageState:
+        try:
+            change = instruction.apply(state)
+        except ImageBuildError as error:
+            error = self._file.source.locate(error, instruction.source, instruction.KEYWORD)
+            self.errors.append(error)
+            return state
+        place = f"{instruction.source}: {instruction.KEYWORD}"
+        self.warnings.extend(f"{place}: {text}" for text in change.warnings)
+        return self._planned(stage, instruction, state.tree, change)
+
+    def _planned(
+        self, stage: Stage, instruction: Instruction, parent: State, change: Change
+    ) -> StageState:
+        state, number = change.state, None
+        if change.op is not None:
+            number = len(self.steps)
+            self.steps.append(PlannedStep(change.op, parent, change.inputs))
+            text = " ".join(instruction.text.split())
+            self.origins.append(Origin(instruction.source, text, stage.label))
+            state = evolve(state, tree=State(step=number))
+        if change.created_by is None:
+            return state
+        entry = PlannedHistory(change.created_by, number, HISTORY_COMMENT)
+        return evolve(state, history=(*state.history, entry))
+
+
+def _labelled(config: Config, labels: Sequence[Tuple[str, str]]) -> Config:
+    return evolve(config, labels=tuple(sorted({**dict(config.labels), **dict(labels)}.items())))
+
+
+def _declared(dockerfile: Dockerfile) -> List[str]:
+    instructions = [item for stage in dockerfile.stages for item in stage.instructions]
+    args = (item for item in (*dockerfile.global_args, *instructions) if isinstance(item, Arg))
+    return [name for arg in args for name, _ in arg.args]
+
+
+def _proxy_env(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> EnvVars:
+    given = {name for name in build_args if name.lower() in _PROXY_ARGS}
+    return tuple(
+        (name, build_args[name]) for name in sorted(given.difference(_declared(dockerfile)))
+    )
+
+
+def _undeclared(
+    dockerfile: Dockerfile, names: AbstractSet[str], global_args: Mapping[str, str]
+) -> Tuple[str, ...]:
+    """Warnings for build arguments that nothing takes up."""
+    odd = {name for name in names if name.lower() not in _PROXY_ARGS and name not in global_args}
+    return tuple(
+        f'{dockerfile.file}: the build argument "{name}" is declared by no ARG and has no effect'
+        for name in sorted(odd.difference(_declared(dockerfile)))
+    )

@@ -1,0 +1,1 @@
+"""Values of the OCI image-spec and distribution-spec: frozen, without effects."""
