@@ -1,0 +1,235 @@
+"""Capture: a real directory tree, plain or an overlay's upper directory, becomes a layer, in one walk.
+
+The tree is brought in line with the layer on the way (clamped times, times inside compiled Python), so that a step that runs
+on the tree and one that runs on the extracted layer see the same.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Optional, Tuple
+
+from imagebuild.errors import HostError, MalformedError
+from imagebuild.layer import entry as kinds
+from imagebuild.layer.entry import ROOT, Entry, altered, join, reject_reserved, shown
+from imagebuild.layer.pyc import PYCACHE, follow_source
+from imagebuild.layer.writer import LayerWriter, clamped
+
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_DIR = _OPEN | os.O_DIRECTORY
+_OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
+_UNEXPECTED = (
+    "trusted.overlay.redirect",
+    "trusted.overlay.metacopy",
+    "user.overlay.redirect",
+    "user.overlay.metacopy",
+)
+_KEPT = ("system.posix_acl_access", "system.posix_acl_default", "security.capability")
+_DEFAULT_ROOT = Entry(ROOT, kinds.DIR, 0o755)
+
+Listing = List[Tuple[bytes, os.stat_result]]
+
+
+@dataclass
+class _Place:
+    """A directory that is being walked.
+
+    :param left: what is still to come, in reverse order.
+    :param modules: mtimes before clamping of the Python sources in it.
+    :param sources: the `modules` that its compiled files belong to: the parent's where this is a ``__pycache__``.
+    """
+
+    entry: Entry
+    status: os.stat_result
+    left: Listing
+    modules: Mapping[bytes, int]
+    sources: Mapping[bytes, int]
+
+
+def capture_upper(
+    upper: str, writer: LayerWriter, *, epoch: Optional[int], root: Entry = _DEFAULT_ROOT
+) -> None:
+    """Add all of the tree `upper` to `writer` and normalise the tree in place. The caller finishes the writer.
+
+    Overlay whiteouts and opaque directories become the layer's; hard links are found; sockets are left out; of xattrs,
+    capabilities, ACLs and ``user.`` are kept.
+
+    :param epoch: mtimes newer than this second become it, others lose their fraction; None keeps times as they are.
+    :param root: what the root's metadata is without this layer; an entry for the root is written only where it differs.
+    :raises MalformedError: for a file whose name means a whiteout, or an upper of an overlay with features we do not use.
+    :raises StoreFullError: when there is no room for the layer.
+    """
+    fd = os.open(upper, _OPEN_DIR)
+    _Capture(writer, epoch, fd).run(root)
+
+
+class _Capture:
+    """:ivar _fd: the innermost directory of the walk; no other is held open, so that depth costs no descriptors."""
+
+    def __init__(self, writer: LayerWriter, epoch: Optional[int], fd: int) -> None:
+        self._fd = fd
+        self._writer = writer
+        self._epoch = epoch
+        self._first_names: Dict[Tuple[int, int], bytes] = {}
+
+    def run(self, root: Entry) -> None:
+        """Walk the tree and close its descriptor; `root` as in `capture_upper`."""
+        try:
+            status = os.fstat(self._fd)
+            entry = self._entry(ROOT, kinds.DIR, status, self._fd)
+            if _identity(entry) != _identity(root) or entry.opaque:
+                self._writer.add(entry)
+            stack = [_place(self._fd, entry, status, None)]
+            while stack:
+                if stack[-1].left:
+                    self._visit(stack, *stack[-1].left.pop())
+                else:
+                    self._leave(stack)
+        finally:
+            os.close(self._fd)
+
+    def _visit(self, stack: List[_Place], name: bytes, status: os.stat_result) -> None:
+        place = stack[-1]
+        path = join(place.entry.path, name)
+        if stat.S_ISREG(status.st_mode):
+            self._add_file(place, name, path, status)
+        elif stat.S_ISDIR(status.st_mode):
+            self._enter(stack, name, path, status)
+        else:
+            self._add_special(name, path, status)
+
+    def _enter(self, stack: List[_Place], name: bytes, path: bytes, status: os.stat_result) -> None:
+        reject_reserved(path)
+        self._move(name)
+        entry = self._entry(path, kinds.DIR, status, self._fd)
+        sources = stack[-1].modules if name == PYCACHE else None
+        stack.append(_place(self._fd, entry, status, sources))
+        self._writer.add(entry)
+
+    def _leave(self, stack: List[_Place]) -> None:
+        done = stack.pop()
+        if not stack:
+            return
+        self._clamp(self._fd, done.status, done.entry)
+        self._move(b"..")
+        if not os.path.samestat(stack[-1].status, os.fstat(self._fd)):
+            raise HostError(f"{shown(done.entry.path)} was moved while it was captured")
+
+    def _move(self, name: bytes) -> None:
+        fd = os.open(name, _OPEN_DIR, dir_fd=self._fd)
+        os.close(self._fd)
+        self._fd = fd
+
+    def _add_file(self, place: _Place, name: bytes, path: bytes, status: os.stat_result) -> None:
+        if status.st_nlink > 1 and self._is_another_name(path, status):
+            return
+        patchable = self._epoch is not None and name.endswith(b".pyc")
+        fd = os.open(name, _OPEN | (os.O_RDWR if patchable else 0), dir_fd=self._fd)
+        try:
+            if patchable and self._epoch is not None:
+                in_cache = place.entry.path.rpartition(b"/")[2] == PYCACHE
+                follow_source(fd, name, in_cache=in_cache, sources=place.sources, epoch=self._epoch)
+            entry = self._entry(path, kinds.FILE, status, fd)
+            self._writer.add(entry, fd)
+            self._clamp(fd, status, entry)
+        finally:
+            os.close(fd)
+
+    def _is_another_name(self, path: bytes, status: os.stat_result) -> bool:
+        """Has the file been met before? Then it is recorded as a hard link to its first name."""
+        first = self._first_names.setdefault((status.st_dev, status.st_ino), path)
+        if first != path:
+            self._writer.add(Entry(path, kinds.HARDLINK, linkname=first))
+        return first != path
+
+    def _add_special(self, name: bytes, path: bytes, status: os.stat_result) -> None:
+        kind = _special_kind(status)
+        if kind is None:
+            return  # a socket is of no use without the process behind it
+        if kind == kinds.CHAR and status.st_rdev == os.makedev(0, 0):
+            self._writer.add(Entry(path, kinds.WHITEOUT))
+            return
+        if status.st_nlink > 1 and kind != kinds.SYMLINK and self._is_another_name(path, status):
+            return
+        link = os.readlink(name, dir_fd=self._fd) if kind == kinds.SYMLINK else b""
+        entry = altered(self._entry(path, kind, status, None), linkname=link)
+        if kind in (kinds.CHAR, kinds.BLOCK):
+            device = os.major(status.st_rdev), os.minor(status.st_rdev)
+            entry = altered(entry, dev_major=device[0], dev_minor=device[1])
+        self._writer.add(entry)
+        if entry.mtime != status.st_mtime_ns:
+            times = (entry.mtime, entry.mtime)
+            os.utime(name, ns=times, dir_fd=self._fd, follow_symlinks=False)
+
+    def _entry(self, path: bytes, kind: str, status: os.stat_result, fd: Optional[int]) -> Entry:
+        xattrs, opaque = _read_xattrs(fd, path) if fd is not None else ((), False)
+        return Entry(
+            path,
+            kind,
+            stat.S_IMODE(status.st_mode) if kind != kinds.SYMLINK else 0o777,
+            status.st_uid,
+            status.st_gid,
+            status.st_size if kind == kinds.FILE else 0,
+            status.st_mtime_ns if self._epoch is None else clamped(status.st_mtime_ns, self._epoch),
+            xattrs=xattrs,
+            opaque=opaque,
+        )
+
+    @staticmethod
+    def _clamp(fd: int, status: os.stat_result, entry: Entry) -> None:
+        if os.fstat(fd).st_mtime_ns != entry.mtime:
+            os.utime(fd, ns=(status.st_atime_ns, entry.mtime))
+
+
+def _listing(fd: int) -> Listing:
+    """The names in the directory with their status, in the order of a layer."""
+    names = sorted(os.fsencode(name) for name in os.listdir(fd))
+    return [(name, os.stat(name, dir_fd=fd, follow_symlinks=False)) for name in names]
+
+
+def _place(
+    fd: int, entry: Entry, status: os.stat_result, sources: Optional[Mapping[bytes, int]]
+) -> _Place:
+    listing = _listing(fd)
+    modules = {name: found.st_mtime_ns for name, found in listing if name.endswith(b".py")}
+    listing.reverse()
+    return _Place(entry, status, listing, modules, modules if sources is None else sources)
+
+
+def _special_kind(status: os.stat_result) -> Optional[str]:
+    kinds_by_type = {
+        stat.S_IFLNK: kinds.SYMLINK,
+        stat.S_IFCHR: kinds.CHAR,
+        stat.S_IFBLK: kinds.BLOCK,
+        stat.S_IFIFO: kinds.FIFO,
+    }
+    return kinds_by_type.get(stat.S_IFMT(status.st_mode))
+
+
+def _read_xattrs(fd: int, path: bytes) -> Tuple[Tuple[Tuple[str, bytes], ...], bool]:
+    """(xattrs that a layer keeps, is the directory opaque)."""
+    try:
+        names = os.listxattr(fd)
+    except OSError:  # a file system without them
+        return (), False
+    if not names:
+        return (), False
+    odd = [name for name in names if name in _UNEXPECTED]
+    if odd:
+        raise MalformedError(
+            f"{shown(path)} has the overlay attribute {odd[0]}",
+            expected="an overlay mounted with redirect_dir=off,metacopy=off",
+        )
+    opaque = any(name in _OPAQUE and os.getxattr(fd, name) == b"y" for name in names)
+    kept = sorted(
+        name
+        for name in names
+        if name in _KEPT or (name.startswith("user.") and not name.startswith("user.overlay."))
+    )
+    return tuple((name, os.getxattr(fd, name)) for name in kept), opaque
+
+
+def _identity(entry: Entry) -> Tuple[int, int, int, Tuple[Tuple[str, bytes], ...]]:
+    return entry.mode, entry.uid, entry.gid, entry.xattrs

@@ -1,0 +1,174 @@
+"""The layer writer: deterministic tar, digests, compression and index, in one pass over the bytes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Iterable, Iterator, List, Optional, Tuple, Union
+
+from imagebuild.errors import MalformedError, StoreFullError
+from imagebuild.layer import entry as kinds
+from imagebuild.layer.compression import MEDIA_TYPES, compressor
+from imagebuild.layer.entry import Entry, altered, order_key, reject_reserved, shown
+from imagebuild.layer.header import END_OF_ARCHIVE, encode_header, padding
+from imagebuild.layer.index import MAX_TEXT, TEXT_PATHS, LayerIndex
+from imagebuild.layer.index_builder import IndexBuilder
+from imagebuild.layer.pipeline import LayerPipeline
+from imagebuild.layer.streams import ByteSink, ByteSource
+from imagebuild.oci.descriptor import Descriptor, Layer
+from imagebuild.oci.hash import Hash
+
+_PIECE = 1 << 18
+
+ContentSource = Union[ByteSource, int, bytes, None]
+
+
+@dataclass(frozen=True)
+class WrittenLayer:
+    """A layer that has been written: its names, its index, and the size of its tar."""
+
+    layer: Layer
+    index: LayerIndex
+    tar_size: int
+
+
+class LayerWriter:
+    """Takes entries in `order_key` order, each path once, and writes the compressed layer to `out`.
+
+    Equal entries give equal bytes and so an equal diff_id, on every machine. The digest of the compressed blob also depends
+    on the compression library.
+
+    :param compression: "gzip", "zstd" or "none".
+    :param level: the library's own scale; None for our default.
+    """
+
+    def __init__(
+        self, out: ByteSink, *, compression: str = "gzip", level: Optional[int] = None
+    ) -> None:
+        self._media_type = MEDIA_TYPES.get(compression, "")
+        self._pipeline = LayerPipeline(out, compressor(compression, level))
+        self._builder = IndexBuilder()
+        self._last: Optional[bytes] = None
+
+    def add(self, entry: Entry, content: ContentSource = None) -> Entry:
+        """Write one entry; gives it back with its sha256.
+
+        A directory with `opaque` is followed by its marker, so no separate entry of kind ``opaque`` is needed. A hard link's
+        target must have been added before.
+
+        :param content: a file's bytes, a source to read them from, or an open descriptor (read from its position).
+        :raises MalformedError: for a file whose name means a whiteout, or that does not have `entry.size` bytes.
+        :raises StoreFullError: when there is no room for the layer.
+        :raises ValueError: for an entry out of order: the caller's bug.
+        """
+        self._check(entry)
+        with self._giving_up():
+            self._pipeline.write(encode_header(entry))
+            is_file = entry.kind == kinds.FILE
+            entry = self._add_content(entry, content) if is_file else self._builder.add(entry)
+            if entry.kind == kinds.DIR and entry.opaque:
+                marker = Entry(entry.path, kinds.OPAQUE)
+                self._pipeline.write(encode_header(marker))
+                self._builder.add(marker)
+        return entry
+
+    def finish(self) -> WrittenLayer:
+        """End the tar and give the layer's names; `out` is neither flushed nor closed.
+
+        :raises StoreFullError: when there is no room for the layer.
+        """
+        with self._giving_up():
+            self._pipeline.write(END_OF_ARCHIVE)
+            self._pipeline.close()
+        descriptor = Descriptor(self._media_type, self._pipeline.digest, self._pipeline.blob_size)
+        layer = Layer(self._pipeline.diff_id, descriptor)
+        return WrittenLayer(layer, self._builder.build(), self._pipeline.tar_size)
+
+    def abort(self) -> None:
+        """Give up: stop the threads."""
+        self._pipeline.abort()
+
+    @contextmanager
+    def _giving_up(self) -> Iterator[None]:
+        """Stop the threads when anything fails, and say so plainly when it is for want of room."""
+        try:
+            yield
+        except BaseException as error:
+            self.abort()
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreFullError(
+                    f"no room to write a layer: {error.strerror}",
+                    hint="free space where the store is, or move the store",
+                ) from None
+            raise
+
+    def _check(self, entry: Entry) -> None:
+        key = order_key(entry.path)
+        if self._last is not None and key <= self._last and entry.kind != kinds.OPAQUE:
+            raise ValueError(f"layer entry {shown(entry.path)} is out of order")
+        self._last = key
+        if entry.kind not in (kinds.WHITEOUT, kinds.OPAQUE):
+            reject_reserved(entry.path)
+
+    def _add_content(self, entry: Entry, content: ContentSource) -> Entry:
+        keep = entry.path in TEXT_PATHS and entry.size <= MAX_TEXT
+        kept: List[bytes] = []
+        sha256, left = hashlib.sha256(), entry.size
+        if isinstance(content, bytes):
+            content = _whole(content, entry.size)
+        while left:
+            piece = _read(content, min(left, _PIECE))
+            if not piece:
+                raise MalformedError(
+                    f"file {shown(entry.path)} has another size than {entry.size} bytes: it changed while it was read"
+                )
+            sha256.update(piece)
+            self._pipeline.write(piece)
+            left -= len(piece)
+            if keep:
+                kept.append(piece)
+        self._pipeline.write(padding(entry.size))
+        entry = self._builder.add(altered(entry, sha256=Hash(sha256.hexdigest())))
+        if keep:
+            self._builder.add_text(entry.path, b"".join(kept))
+        return entry
+
+
+def write_layer(
+    out: ByteSink,
+    entries: Iterable[Tuple[Entry, ContentSource]],
+    *,
+    epoch: Optional[int] = None,
+    compression: str = "gzip",
+    level: Optional[int] = None,
+) -> WrittenLayer:
+    """Write a layer from entries in any order, with mtimes newer than `epoch` (seconds) set to it and the rest cut to seconds.
+
+    :raises MalformedError: as `LayerWriter.add`.
+    """
+    writer = LayerWriter(out, compression=compression, level=level)
+    for entry, content in sorted(entries, key=lambda pair: order_key(pair[0].path)):
+        writer.add(
+            entry if epoch is None else altered(entry, mtime=clamped(entry.mtime, epoch)), content
+        )
+    return writer.finish()
+
+
+def clamped(mtime: int, epoch: int) -> int:
+    """`mtime` (nanoseconds) in whole seconds, no later than `epoch` (seconds)."""
+    return min(kinds.whole_seconds(mtime), epoch * kinds.NANOSECONDS)
+
+
+def _whole(content: bytes, size: int) -> ByteSource:
+    """Bytes as a source, which is empty when they are not as many as they should be."""
+    return io.BytesIO(content if len(content) == size else b"")
+
+
+def _read(content: Union[ByteSource, int, None], count: int) -> bytes:
+    if isinstance(content, int):
+        return os.read(content, count)
+    return content.read(count) if content is not None else b""

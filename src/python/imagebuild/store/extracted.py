@@ -1,0 +1,206 @@
+"""Layers extracted for use as lower directories of overlayfs, each once for all processes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from functools import partial
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Set, Tuple
+
+from imagebuild.errors import DigestMismatchError, IntegrityError, LayerMissingError
+from imagebuild.layer.entry import ROOT
+from imagebuild.layer.metadata import copy_metadata
+from imagebuild.layer.removal import remove_path
+from imagebuild.oci.descriptor import Descriptor, Layer
+from imagebuild.oci.hash import Hash, chain_id
+from imagebuild.store.parallel import run_forked
+from imagebuild.store.scratch import exclusive
+
+if TYPE_CHECKING:
+    from imagebuild.layer.extract import ExtractResult
+    from imagebuild.store.store import Store
+
+
+Root = Tuple[int, int, int]  # mode, uid, gid
+
+_DEFAULT_ROOT: Root = (0o755, 0, 0)
+
+
+class ExtractedLayers:
+    """The directories under ``layers/``.
+
+    A layer that stands on its own is kept under its diff_id. One whose directories take their metadata from below, or that
+    links to files below, is another tree over other layers: it is kept under the ChainID.
+    """
+
+    def __init__(self, store: Store, path: str) -> None:
+        self._store = store
+        self.path = path
+        self._roots: Dict[Hash, Optional[Root]] = {}
+
+    def all(self, diff_ids: Sequence[Hash]) -> Tuple[str, ...]:
+        """Directories of the layers, lowest first; what is missing is extracted.
+
+        :raises LayerMissingError: naming every layer whose blob is not in the store.
+        """
+        fresh = self._side_by_side(self._missing(diff_ids))
+        found: List[str] = []
+        for number, diff_id in enumerate(diff_ids):
+            chain = diff_ids[: number + 1]
+            if diff_id in fresh and found:
+                self._inherit_root(diff_id, chain, found[-1])
+            found.append(self._one(chain, found))
+        return tuple(found)
+
+    def _side_by_side(self, layers: Sequence[Layer]) -> Set[Hash]:
+        """Extract several layers at once, each as if it stood alone; gives those that this call has extracted.
+
+        Those that turn out to lean on others are left: `_one` comes to them when what is below is there.
+        """
+        if len(layers) < 2:
+            return set()
+        largest_first = sorted(layers, key=lambda layer: -layer.descriptor.size)
+        run_forked([partial(self._extract_alone, layer) for layer in largest_first])
+        done = {layer.diff_id for layer in layers if self.has(layer.diff_id)}
+        return {diff_id for diff_id in done if self._stands_alone(diff_id)}
+
+    def _extract_alone(self, layer: Layer) -> None:
+        with exclusive(self._store.lock_path(layer.diff_id)):
+            if not self.has(layer.diff_id):
+                self._extract((layer.diff_id,), ())
+
+    def _inherit_root(self, diff_id: Hash, chain: Sequence[Hash], below: str) -> None:
+        """A layer that was extracted without the ones below it just now has a root that nobody has seen yet."""
+        path = self._at(diff_id)
+        if self._recorded_root(diff_id) is not None or self._has_root_of(path, chain):
+            return
+        source, target = (os.open(name, os.O_RDONLY | os.O_DIRECTORY) for name in (below, path))
+        try:
+            copy_metadata(source, target)
+        finally:
+            os.close(source)
+            os.close(target)
+
+    def has(self, diff_id: Hash) -> bool:
+        """Is a self-contained layer extracted?"""
+        return os.path.isdir(self._at(diff_id))
+
+    def adopt(self, diff_id: Hash, directory: str) -> str:
+        """Take a finished directory over as the extracted layer; gives its new path."""
+        target = self._at(diff_id)
+        with exclusive(self._store.lock_path(diff_id)):
+            if os.path.isdir(target):
+                remove_path(directory)
+            else:
+                os.rename(directory, target)
+        return target
+
+    def _at(self, key: Hash) -> str:
+        return os.path.join(self.path, key.hex)
+
+    def _find(self, chain: Sequence[Hash]) -> Optional[str]:
+        """Where the topmost layer of `chain` is extracted, if it is."""
+        alone = self._at(chain[-1])
+        if (
+            self._stands_alone(chain[-1])
+            and os.path.isdir(alone)
+            and self._has_root_of(alone, chain)
+        ):
+            return alone
+        whole = self._at(chain_id(chain))
+        return whole if os.path.isdir(whole) else None
+
+    def _stands_alone(self, diff_id: Hash) -> bool:
+        index = self._store.index_of(diff_id)
+        return index is not None and not (index.implied or index.foreign)
+
+    def _has_root_of(self, path: str, chain: Sequence[Hash]) -> bool:
+        """Does the root of this extraction look as the root of the stack has to? Overlayfs shows the topmost one's.
+
+        Few layers record their root, so the same layer over two bases can need two extractions (Fedora's root is 0555).
+        """
+        recorded = (self._recorded_root(diff_id) for diff_id in reversed(chain))
+        expected = next((root for root in recorded if root is not None), _DEFAULT_ROOT)
+        status = os.stat(path)
+        return expected == (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+
+    def _recorded_root(self, diff_id: Hash) -> Optional[Root]:
+        if diff_id not in self._roots:
+            index = self._store.index_of(diff_id)
+            if index is None:
+                return None
+            entry = index.get(ROOT)
+            self._roots[diff_id] = None if entry is None else (entry.mode, entry.uid, entry.gid)
+        return self._roots[diff_id]
+
+    def _missing(self, diff_ids: Sequence[Hash]) -> List[Layer]:
+        """The layers that have to be extracted.
+
+        :raises LayerMissingError: naming those whose blob is not here.
+        """
+        wanted = [
+            diff_id
+            for number, diff_id in enumerate(diff_ids)
+            if self._find(diff_ids[: number + 1]) is None
+        ]
+        missing = tuple(str(diff_id) for diff_id in wanted if not self._store.has_layer(diff_id))
+        if missing:
+            raise LayerMissingError(
+                f"the store lacks {len(missing)} layers that are needed",
+                diff_ids=missing,
+                hint="they are fetched or built again",
+            )
+        layers = [self._store.layer_of(diff_id) for diff_id in dict.fromkeys(wanted)]
+        return [layer for layer in layers if layer is not None]
+
+    def _one(self, chain: Sequence[Hash], lower: Sequence[str]) -> str:
+        found = self._find(chain)
+        if found is None:
+            with exclusive(self._store.lock_path(chain[-1])):
+                found = self._find(chain) or self._extract(chain, tuple(reversed(lower)))
+        return found
+
+    def _extract(self, chain: Sequence[Hash], lower: Tuple[str, ...]) -> str:
+        layer = self._store.layer_of(chain[-1])
+        assert layer is not None, "looked for before"
+        with self._store.work_dir() as work:
+            directory = os.path.join(work, "layer")
+            os.mkdir(directory, 0o755)
+            result = self._read(layer.diff_id, layer.descriptor, directory, lower)
+            alone = not (result.implied or result.foreign_links) or len(chain) == 1
+            alone = alone and not os.path.isdir(self._at(chain[-1]))
+            target = self._at(chain[-1] if alone else chain_id(chain))
+            self._store.add_layer(layer, result.index)
+            os.rename(directory, target)
+        return target
+
+    def _read(
+        self, diff_id: Hash, blob: Descriptor, directory: str, lower: Tuple[str, ...]
+    ) -> ExtractResult:
+        from imagebuild.layer.extract import extract_layer  # most processes extract nothing
+
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with self._store.open_blob(blob) as stream:
+                result = extract_layer(stream, fd, lower=lower)
+        except LayerMissingError as error:
+            raise LayerMissingError(
+                f"layer {diff_id}: {error.message}", diff_ids=(str(diff_id),), hint=error.hint
+            ) from error
+        except IntegrityError as error:
+            self._store.check_blob(
+                blob
+            )  # a blob that went bad in the store is fetched again, not the image's fault
+            raise type(error)(
+                f"layer {diff_id}: {error.message}", expected=error.expected, hint=error.hint
+            ) from error
+        finally:
+            os.close(fd)
+        if result.diff_id != diff_id:
+            self._store.check_blob(blob)
+            raise DigestMismatchError(
+                f"the content of layer blob {blob.digest}",
+                expected_digest=str(diff_id),
+                actual_digest=str(result.diff_id),
+            )
+        return result
