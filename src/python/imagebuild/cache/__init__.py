@@ -1,0 +1,1 @@
+"""Layer records: what a cache knows of a step's result, locally and in a registry."""

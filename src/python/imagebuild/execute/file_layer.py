@@ -1,0 +1,41 @@
+"""From a FileOp's request to its layer: find the inputs, draft the changes, write them."""
+
+from __future__ import annotations
+
+from typing import List, Optional, Sequence
+
+from imagebuild.errors import LayerMissingError
+from imagebuild.execute.file_step import apply_file_op
+from imagebuild.execute.new_layer import layer_from_draft, mtime_of
+from imagebuild.execute.pure_requests import StepRequest
+from imagebuild.execute.sources import ContextSource, Source, TreeSource
+from imagebuild.execute.trees import tree_of
+from imagebuild.layer.tree import TreeView
+from imagebuild.llb.ops import FileOp
+from imagebuild.oci.descriptor import Layer
+from imagebuild.oci.hash import Hash
+from imagebuild.store.store import Store
+
+
+def write_file_layer(request: StepRequest, store: Store, context: str) -> Optional[Layer]:
+    """The new layer, or None when everything that was to be made is there already.
+
+    :raises LayerMissingError: when the index of a layer below, or a layer that is copied from, is not in the store.
+    """
+    op = request.step.op
+    assert isinstance(op, FileOp)
+    sources: List[Source] = [
+        TreeSource(store, diff_ids, _tree(store, diff_ids)) if diff_ids else ContextSource(context)
+        for diff_ids in request.trees
+    ]
+    below = _tree(store, request.step.parents)
+    draft = apply_file_op(op, below, sources, mtime_of(request.step.epoch))
+    return None if draft.empty else layer_from_draft(store, draft, request)
+
+
+def _tree(store: Store, diff_ids: Sequence[Hash]) -> TreeView:
+    tree = tree_of(store, diff_ids)
+    if tree is None:
+        missing = tuple(str(each) for each in diff_ids if store.index_of(each) is None)
+        raise LayerMissingError(f"the store lacks {len(missing)} layer indexes", diff_ids=missing)
+    return tree

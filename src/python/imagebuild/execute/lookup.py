@@ -1,0 +1,144 @@
+"""``lookup``: which steps of a build are cached, asked for all of them at once.
+
+The store answers by content: from the base up, each hit gives the parents of the next step. What it does not know is
+asked of the cache repository by input key, all keys in one concurrent batch; where that misses too but the parents are
+known by now, by content key. No layer is downloaded.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from imagebuild import canonical
+from imagebuild.cache.local import local_record
+from imagebuild.cache.record import LayerRecord
+from imagebuild.errors import RegistryError
+from imagebuild.execute.effects import CONCURRENCY, Effects
+from imagebuild.execute.requests import Hit, LookupRequest, LookupResult
+from imagebuild.execute.select import selection_digest
+from imagebuild.llb.keys import StepGraph, content_step, input_steps
+from imagebuild.llb.plan import ContextInput, State, TreeInput
+from imagebuild.llb.step import InputStep, Step
+from imagebuild.oci.hash import Hash, chain_id
+from imagebuild.store.store import Store
+
+
+def lookup(request: LookupRequest, effects: Effects) -> LookupResult:
+    """Ask store and registry. A registry that does not answer is a warning, and its steps misses."""
+    search = _Search(request.graph, effects.store)
+    search.ask_store()
+    warnings: Tuple[str, ...] = ()
+    if not search.complete() and request.cache.repository:
+        try:
+            _ask_registry(search, request, effects)
+        except RegistryError as error:
+            warnings = (f"the cache {request.cache.repository} does not answer: {error.message}",)
+    return LookupResult(tuple(search.hits), warnings)
+
+
+class _Search:
+    """The state of one look-up: hits so far, and what they make known."""
+
+    def __init__(self, graph: StepGraph, store: Store) -> None:
+        self.graph, self.store = graph, store
+        self.hits: List[Optional[Hit]] = [None] * len(graph.steps)
+        self.input_steps = input_steps(graph)
+        self.asked: Dict[int, Hash] = {}
+
+    def complete(self) -> bool:
+        return all(self.hits)
+
+    def missing(self) -> List[int]:
+        return [number for number, hit in enumerate(self.hits) if hit is None]
+
+    def ask_store(self) -> None:
+        """Walk up from the bases; a step whose parents are known has a content key."""
+        for number in self.missing():
+            step = self.step(number)
+            if step is None:
+                continue
+            record = local_record(self.store, canonical.fingerprint(step))
+            if record is not None:
+                self.hit(number, record, "local")
+
+    def step(self, number: int) -> Optional[Step]:
+        """The content key's preimage of a step, None while its parents or inputs are unknown."""
+        planned = self.graph.steps[number]
+        parents = self.diff_ids(planned.parent)
+        if parents is None:
+            return None
+        inputs: List[Hash] = []
+        for at, item in enumerate(planned.inputs):
+            if isinstance(item, ContextInput):
+                inputs.append(item.digest)
+                continue
+            tree = self.diff_ids(item.state)
+            digest = None if tree is None else selection_digest(self.store, planned.op, at, tree)
+            if digest is None:
+                return None
+            inputs.append(digest)
+        return content_step(self.graph, number, parents, inputs)
+
+    def diff_ids(self, state: State) -> Optional[Tuple[Hash, ...]]:
+        if state.step is None:
+            return (
+                ()
+                if state.base is None
+                else tuple(layer.diff_id for layer in self.graph.bases[state.base].layers)
+            )
+        hit = self.hits[state.step]
+        below = self.diff_ids(self.graph.steps[state.step].parent) if hit else None
+        if hit is None or below is None:
+            return None
+        return below + ((hit.layer.diff_id,) if hit.layer else ())
+
+    def hit(self, number: int, record: LayerRecord, source: str) -> None:
+        copies = any(isinstance(item, TreeInput) for item in self.graph.steps[number].inputs)
+        hit = hit_of(record, source)
+        self.hits[number] = replace(hit, step=record.step) if copies else hit
+
+    def file(self, number: int, record: LayerRecord) -> None:
+        """A hit of the registry: filed locally too, so that next time the store knows it."""
+        self.hit(number, record, "registry")
+        self.store.put_record(record.content_key, canonical.dumps(record))
+
+
+def hit_of(record: LayerRecord, source: str) -> Hit:
+    parents = record.step.parents
+    return Hit(record.layer, source, chain_id(parents) if parents else None)
+
+
+def _ask_registry(search: _Search, request: LookupRequest, effects: Effects) -> None:
+    cache = effects.cache(request.cache, request.registries)
+    assert cache is not None
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
+
+        def ask(keys: Sequence[Tuple[int, Hash]]) -> bool:
+            found = list(pool.map(lambda item: cache.get(item[1]), keys))
+            for (number, _), cached in zip(keys, found):
+                if cached and _agrees(search, number, cached.record):
+                    search.file(number, cached.record)
+            return any(found)
+
+        ask([(number, _key(search.input_steps[number])) for number in search.missing()])
+        asked: Dict[int, Hash] = {}
+        while True:
+            search.ask_store()
+            steps = {number: search.step(number) for number in search.missing()}
+            keys = {number: canonical.fingerprint(step) for number, step in steps.items() if step}
+            new = [(number, key) for number, key in keys.items() if asked.get(number) != key]
+            asked.update(new)
+            if not new or not ask(new):
+                return
+
+
+def _key(step: InputStep) -> Hash:
+    return canonical.fingerprint(step)
+
+
+def _agrees(search: _Search, number: int, record: LayerRecord) -> bool:
+    """A record must start from the very layers that this build has below it, as far as they are known."""
+    parents = search.diff_ids(search.graph.steps[number].parent)
+    return parents is None or parents == record.step.parents

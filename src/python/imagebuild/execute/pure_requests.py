@@ -1,0 +1,57 @@
+"""Requests and results of the pure subcommands: `step`, `export`, `docker-archive`.
+
+A request holds only what its result depends on: no registry, no credential, no path of a machine. Apart from ``requests``,
+because these processes are many and short, and start the faster for the classes that they do not define.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from imagebuild.llb.ops import EnvVars
+from imagebuild.llb.step import Step
+from imagebuild.oci.descriptor import Descriptor, Layer
+from imagebuild.oci.hash import Hash
+
+
+@dataclass(frozen=True)
+class StepRequest:
+    """``step`` (pure): run one step.
+
+    :param trees: aligned with the step's inputs: the diffIDs of the tree behind a tree input (its bytes are read from
+        there; the key only has the digest of what is selected), () for a context.
+    :param compression: "gzip", "zstd" or "none" for the new layer's blob.
+    :param runtime: "auto", "namespace" or "chroot".
+    :param use_records: False to run even if the store has a record for it.
+    :param proxy_env: added to a RUN's environment; in no key, because where bytes come through does not change them.
+    """
+
+    step: Step
+    trees: Tuple[Tuple[Hash, ...], ...] = ()
+    compression: str = "gzip"
+    runtime: str = "auto"
+    use_records: bool = True
+    proxy_env: EnvVars = ()
+
+
+@dataclass(frozen=True)
+class StepResult:
+    layer: Optional[Layer]
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """``export`` (pure): put one blob of the store at `path` of the working directory."""
+
+    descriptor: Descriptor
+    path: str
+
+
+@dataclass(frozen=True)
+class DockerArchiveRequest:
+    """``docker-archive`` (pure): one tar for ``docker load``, from an image layout at `layout`, to `path`."""
+
+    layout: str
+    path: str
+    tags: Tuple[str, ...]

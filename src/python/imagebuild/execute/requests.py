@@ -1,0 +1,200 @@
+"""What crosses between a client (the Pants backend, the command line) and the executor: one request, one result.
+
+Both sides import these classes; `canonical.dumps` and `canonical.loads` are the wire. Here are the effects; the requests of pure
+subcommands are in ``pure_requests``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional, Tuple, Union
+
+from imagebuild.llb.keys import StepGraph
+from imagebuild.llb.ops import Op
+from imagebuild.llb.plan import ResolvedBase
+from imagebuild.llb.step import InputStep, Step
+from imagebuild.oci.descriptor import Layer, Platform
+from imagebuild.oci.hash import Hash
+from imagebuild.registry.options import RegistryOptions
+
+
+@dataclass(frozen=True)
+class CacheOptions:
+    """Where layers are cached beside the local store.
+
+    :param repository: the cache repository, "" for none.
+    :param read_only: look up, never push.
+    :param ttl: seconds after which a record counts as a miss, 0 for never.
+    """
+
+    repository: str = ""
+    read_only: bool = False
+    ttl: int = 0
+
+
+@dataclass(frozen=True)
+class LayerSource:
+    """A layer and the repositories that are known to hold its blob, best first; the local store is always asked before."""
+
+    layer: Layer
+    repositories: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A step's result found in a cache.
+
+    :param layer: None for a step that changes nothing (WORKDIR of a directory that is there).
+    :param source: "local" or "registry".
+    :param parents: ChainID of the layers that the step started from (None for scratch). A hit found by input key holds only
+        if this is what lies below it in the end: a parent that had to run again may have made another layer.
+    :param step: the content key's preimage, for a step that copies from a tree: without looking into that, nobody else can
+        say it.
+    """
+
+    layer: Optional[Layer]
+    source: str
+    parents: Optional[Hash] = None
+    step: Optional[Step] = None
+
+
+@dataclass(frozen=True)
+class ResolveRequest:
+    """``resolve``: names to images. Results are in the order of `refs`."""
+
+    refs: Tuple[str, ...]
+    platform: Platform
+    registries: Tuple[RegistryOptions, ...] = ()
+
+
+@dataclass(frozen=True)
+class ResolveResult:
+    bases: Tuple[ResolvedBase, ...]
+
+
+@dataclass(frozen=True)
+class LookupRequest:
+    """``lookup``: all steps of a build at once, locally by content, in the registry by input key, then by content."""
+
+    graph: StepGraph
+    cache: CacheOptions
+    registries: Tuple[RegistryOptions, ...] = ()
+
+
+@dataclass(frozen=True)
+class LookupResult:
+    """`hits` is aligned with the graph's steps; `warnings` are for the user (an unreachable cache is one)."""
+
+    hits: Tuple[Optional[Hit], ...]
+    warnings: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ContextDigest:
+    KIND = "context"
+
+    digest: Hash
+
+
+@dataclass(frozen=True)
+class TreeLayers:
+    """The layers of a tree that a step reads from, lowest first."""
+
+    KIND = "tree"
+
+    layers: Tuple[LayerSource, ...]
+
+
+@dataclass(frozen=True)
+class PrepareRequest:
+    """``prepare``: make step.json of one step, look its content key up, and bring what it needs into the store.
+
+    :param parents: the tree it starts from, lowest first.
+    :param look_up: False to only prepare (`cache=False`).
+    """
+
+    op: Op
+    platform: Platform
+    epoch: Optional[int]
+    parents: Tuple[LayerSource, ...]
+    inputs: Tuple[Union[ContextDigest, TreeLayers], ...]
+    cache: CacheOptions
+    look_up: bool = True
+    registries: Tuple[RegistryOptions, ...] = ()
+
+
+@dataclass(frozen=True)
+class PrepareResult:
+    """:param missing: diffIDs that are nowhere any more; the steps that made them have to run again."""
+
+    step: Optional[Step]
+    hit: Optional[Hit]
+    missing: Tuple[Hash, ...] = ()
+    warnings: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RecordEntry:
+    """A step's result under both its keys."""
+
+    input_step: InputStep
+    step: Step
+    layer: Optional[Layer]
+
+
+@dataclass(frozen=True)
+class RecordRequest:
+    """``record``: file results locally and push them, with their layers and indexes, to the cache repository.
+
+    :param bases: base layers whose index others will need; pushed where this machine has it and the cache has not.
+    """
+
+    entries: Tuple[RecordEntry, ...]
+    bases: Tuple[LayerSource, ...]
+    cache: CacheOptions
+    registries: Tuple[RegistryOptions, ...] = ()
+
+
+@dataclass(frozen=True)
+class RecordResult:
+    """A failing cache never fails a build: what went wrong is a warning."""
+
+    pushed_bytes: int = 0
+    warnings: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FetchRequest:
+    """``fetch``: bring layers' blobs into the store."""
+
+    layers: Tuple[LayerSource, ...]
+    registries: Tuple[RegistryOptions, ...] = ()
+
+
+@dataclass(frozen=True)
+class FetchResult:
+    missing: Tuple[Hash, ...] = ()
+    fetched_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class PushRequest:
+    """``push``: an image under every reference of `refs`; blobs first, manifest last."""
+
+    manifest: str
+    config: str
+    layers: Tuple[LayerSource, ...]
+    refs: Tuple[str, ...]
+    registries: Tuple[RegistryOptions, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunImageRequest:
+    """``run``: start an image. `config` is the image's config blob as text; arguments come from argv."""
+
+    config: str
+    layers: Tuple[LayerSource, ...]
+    registries: Tuple[RegistryOptions, ...] = ()
+    runtime: str = "auto"
+    network: str = "host"
+    env: Tuple[Tuple[str, str], ...] = field(default=())

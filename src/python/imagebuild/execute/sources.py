@@ -1,0 +1,187 @@
+"""Where COPY reads from: the context in a step's sandbox, or the tree of another stage or image.
+
+Both speak of paths inside their own root; a context's path that leaves its root is refused, a tree's is resolved in it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from typing import BinaryIO, Optional, Protocol, Sequence, Tuple
+
+from imagebuild.dockerfile.patterns import glob
+from imagebuild.errors import MalformedError, OutsideContextError, SourceNotInContextError
+from imagebuild.execute.select import matches
+from imagebuild.execute.trees import to_bytes, to_text
+from imagebuild.layer.entry import DIR, FILE, HARDLINK, ROOT, SYMLINK, Entry, join, shown
+from imagebuild.layer.lower import open_in_lower
+from imagebuild.layer.tree import TreeView
+from imagebuild.oci.hash import Hash
+from imagebuild.store.store import Store
+
+Inode = Tuple[int, bytes]
+
+EXECUTABLE_MODE, PLAIN_MODE, LINK_MODE = 0o755, 0o644, 0o777
+
+
+class Source(Protocol):
+    """A tree to copy from."""
+
+    def matches(self, pattern: str) -> Tuple[str, ...]:
+        """Paths that `pattern` matches, sorted."""
+
+    def follow(self, path: bytes) -> bytes:
+        """`path` with all links in it followed."""
+
+    def entry(self, path: bytes) -> Entry:
+        """What lies at `path`, itself not followed. :raises SourceNotInContextError: for nothing."""
+
+    def children(self, path: bytes) -> Sequence[bytes]:
+        """Names in a directory, sorted."""
+
+    def open(self, path: bytes) -> BinaryIO:
+        """The bytes of a regular file."""
+
+    def mtime(self, path: bytes) -> Optional[int]:
+        """Nanoseconds; None for what is no file, or has no time."""
+
+    def inode(self, path: bytes, entry: Entry) -> Optional[Inode]:
+        """What names of one file have in common; None where there are no hard links."""
+
+
+class ContextSource:
+    """Files that Pants laid out. A digest knows no owners and one x bit: 0:0, and 0755 or 0644 (as git has it)."""
+
+    def __init__(self, root: str) -> None:
+        self._root = os.fsencode(os.path.realpath(root))
+
+    def matches(self, pattern: str) -> Tuple[str, ...]:
+        def list_dir(path: str) -> Sequence[str]:
+            return [to_text(name) for name in self.children(to_bytes(path))]
+
+        return tuple(sorted(glob(pattern.lstrip("/") or ".", list_dir)))
+
+    def follow(self, path: bytes) -> bytes:
+        real = os.path.realpath(os.path.join(self._root, path))
+        if real != self._root and not real.startswith(self._root + b"/"):
+            raise OutsideContextError(
+                f'"{to_text(path)}" is a link that leaves the build context',
+                hint="copy the file that it points to into the context",
+            )
+        return os.path.relpath(real, self._root)
+
+    def entry(self, path: bytes) -> Entry:
+        status = self._status(path)
+        if stat.S_ISLNK(status.st_mode):
+            return Entry(path, SYMLINK, LINK_MODE, linkname=os.readlink(self._at(path)))
+        if stat.S_ISDIR(status.st_mode):
+            return Entry(path, DIR, EXECUTABLE_MODE)
+        mode = EXECUTABLE_MODE if status.st_mode & stat.S_IXUSR else PLAIN_MODE
+        return Entry(path, FILE, mode, size=status.st_size)
+
+    def children(self, path: bytes) -> Sequence[bytes]:
+        try:
+            return sorted(os.listdir(self._at(path)))
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+
+    def open(self, path: bytes) -> BinaryIO:
+        return open(self._at(path), "rb", buffering=0)  # noqa: SIM115
+
+    def mtime(self, path: bytes) -> Optional[int]:
+        return None
+
+    def inode(self, path: bytes, entry: Entry) -> Optional[Inode]:
+        return None
+
+    def _at(self, path: bytes) -> bytes:
+        return self._root if path in (b"", ROOT) else os.path.join(self._root, path)
+
+    def _status(self, path: bytes) -> os.stat_result:
+        try:
+            return os.lstat(self._at(path))
+        except (FileNotFoundError, NotADirectoryError):
+            raise SourceNotInContextError(
+                f'"{to_text(path)}" is not in the build context'
+            ) from None
+
+
+class TreeSource:
+    """The tree of a stage or an image: what it holds from the layers' indexes, bytes from the extracted layers."""
+
+    def __init__(self, store: Store, diff_ids: Sequence[Hash], tree: TreeView) -> None:
+        self._store, self._diff_ids, self._tree = store, tuple(diff_ids), tree
+        self._lower: Optional[Tuple[str, ...]] = None
+
+    def matches(self, pattern: str) -> Tuple[str, ...]:
+        return matches(self._tree, pattern)
+
+    def follow(self, path: bytes) -> bytes:
+        return self._tree.resolve(path)
+
+    def entry(self, path: bytes) -> Entry:
+        found = self._tree.lookup(path)
+        if found is None:
+            raise SourceNotInContextError(f'"{to_text(path)}" is not in the tree it is copied from')
+        return found
+
+    def children(self, path: bytes) -> Sequence[bytes]:
+        return self._tree.children(path)
+
+    def open(self, path: bytes) -> BinaryIO:
+        if self._lower is None:
+            self._lower = tuple(reversed(self._store.extracted(self._diff_ids)))
+        fd = open_in_lower(self._lower, path)
+        if fd is None:
+            raise MalformedError(
+                f"{shown(path)} is in the index of a layer and not in the layer",
+                hint="the cache or the store is damaged: build with an empty store",
+            )
+        return os.fdopen(fd, "rb", buffering=0)
+
+    def mtime(self, path: bytes) -> Optional[int]:
+        found = self._tree.lookup(path)
+        return found.mtime if found and has_content(found) else None
+
+    def inode(self, path: bytes, entry: Entry) -> Optional[Inode]:
+        found = self._tree.find(path)
+        return (found[1], entry.linkname if entry.kind == HARDLINK else path) if found else None
+
+
+class PushedBackFile(io.RawIOBase, BinaryIO):
+    """A file whose first bytes have been read, and perhaps changed."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        super().__init__()
+        self._head, self._rest = head, rest
+
+    def read(self, size: int = -1) -> bytes:
+        if not self._head or size < 0:
+            head, self._head = self._head, b""
+            return head + self._rest.read(size)
+        data, self._head = self._head[:size], self._head[size:]
+        return data
+
+    def close(self) -> None:
+        self._rest.close()
+        super().close()
+
+
+def walk(source: Source, path: bytes) -> Sequence[Tuple[bytes, Entry]]:
+    """Everything under the directory `path`, itself left out: path relative to it, and entry; parents come first."""
+    found = []
+    todo = [(b"", name) for name in reversed(source.children(path))]
+    while todo:
+        above, name = todo.pop()
+        relative = above + name
+        entry = source.entry(join(path, relative))
+        found.append((relative, entry))
+        if entry.kind == DIR:
+            below = source.children(join(path, relative))
+            todo.extend((relative + b"/", child) for child in reversed(below))
+    return found
+
+
+def has_content(entry: Entry) -> bool:
+    return entry.kind in (FILE, HARDLINK)

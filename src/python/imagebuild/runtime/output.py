@@ -1,0 +1,87 @@
+"""Carry a command's output into log files.
+
+A command that gets a file as its stdout could truncate it (``echo x > /dev/stdout``), and a USER that is not root could
+not open /dev/stdout at all. So a file is written by us, and the command gets a pipe, as under Docker. Pipes and terminals
+are handed on as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+from contextlib import suppress
+from typing import Dict
+
+_BLOCK = 1 << 16
+
+
+class Output:
+    """Where a command's stdout and stderr go; both into one pipe, in order, where they are the same file.
+
+    :ivar stdout: the descriptor for the command.
+    :ivar stderr: the descriptor for the command.
+    """
+
+    def __init__(self, stdout: int, stderr: int) -> None:
+        self._files: Dict[int, int] = {}  # reading end -> file
+        self._writers: Dict[int, int] = {}  # file -> writing end
+        self.stdout, self.stderr = self._for_command(stdout), self._for_command(stderr)
+        self.errors = stderr
+
+    def _for_command(self, fd: int) -> int:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd
+        if fd not in self._writers:
+            read_end, self._writers[fd] = os.pipe()
+            os.set_blocking(read_end, False)
+            self._files[read_end] = fd
+        return self._writers[fd]
+
+    def close_writers(self) -> None:
+        """In the parent, once the child has its copies."""
+        for fd in self._writers.values():
+            os.close(fd)
+        self._writers = {}
+
+    def close(self) -> None:
+        self.close_writers()
+        for fd in self._files:
+            os.close(fd)
+        self._files = {}
+
+    def pump_until(self, status: int) -> bytes:
+        """Carry output until everybody has closed the pipe ``status``; what was written to that one.
+
+        :raises OSError: when a file cannot be written (ENOSPC).
+        """
+        poll = select.poll()
+        for fd in (status, *self._files):
+            poll.register(fd, select.POLLIN)
+        data = b""
+        while True:
+            for fd, _ in poll.poll():
+                if fd != status:
+                    if not self._carry(fd):
+                        poll.unregister(fd)
+                    continue
+                block = os.read(status, _BLOCK)
+                if not block:
+                    self._drain()
+                    return data
+                data += block
+
+    def _carry(self, read_end: int) -> bool:
+        """Carry one block; False at the end."""
+        block = os.read(read_end, _BLOCK)
+        view = memoryview(block)
+        while view:
+            view = view[os.write(self._files[read_end], view) :]
+        return bool(block)
+
+    def _drain(self) -> None:
+        """What is left in the pipes once everybody is dead."""
+        for fd in self._files:
+            with suppress(BlockingIOError):
+                while self._carry(fd):
+                    pass
