@@ -1,0 +1,101 @@
+"""Who gets an image: what is pushed where, what is left out and why. Plain functions."""
+
+from __future__ import annotations
+
+from typing import Iterable, List, Mapping, Sequence, Tuple
+
+from pants.core.goals.package import BuiltPackage
+from pants.engine.addresses import Address
+from pants.engine.fs import Digest
+from pants.engine.process import Process, ProcessCacheScope
+from pants.util.frozendict import FrozenDict
+
+from imagebuild import canonical
+from imagebuild.execute import requests as wire
+from imagebuild.execute.assemble import Image
+from imagebuild.execute.requests import LayerSource
+from pants_kaniko.calls import Executor
+from pants_kaniko.package_types import BuiltKanikoImage
+from pants_kaniko.plans import Settings
+from pants_kaniko.requests import Push
+from pants_kaniko.shapes import CACHES, EXECUTOR_DIR, executor_argv
+
+
+def images(packages: Iterable[BuiltPackage]) -> Tuple[BuiltKanikoImage, ...]:
+    """The images among built packages."""
+    return tuple(
+        artifact
+        for package in packages
+        for artifact in package.artifacts
+        if isinstance(artifact, BuiltKanikoImage) and artifact.image
+    )
+
+
+def pushes(built: Sequence[BuiltKanikoImage], skip: bool) -> Tuple[Push, ...]:
+    """One push for each repository: its tags share the blobs."""
+    if skip:
+        return ()
+    return tuple(
+        Push(artifact.image, artifact.sources, name.refs, artifact.settings.registries)
+        for artifact in built
+        for name in artifact.names
+        if artifact.image and artifact.settings and name.registry and not name.skip_push
+    )
+
+
+def skipped(
+    built: Sequence[BuiltKanikoImage], address: Address, skip: bool
+) -> Tuple[Tuple[Tuple[str, ...], str], ...]:
+    """Names that are not pushed, and the reason, as `publish` prints it."""
+    found: List[Tuple[Tuple[str, ...], str]] = []
+    for artifact in built:
+        for name in artifact.names:
+            if skip:
+                found.append((name.refs, f"(by `skip_push` on {address})"))
+            elif not name.registry:
+                found.append((name.refs, "(no registry: see `[kaniko].registries`)"))
+            elif name.skip_push:
+                found.append((name.refs, f"(by `skip_push` of the registry {name.registry})"))
+    return tuple(found)
+
+
+def push_process(
+    executor: Executor, push: Push, request: Digest, env: Mapping[str, str]
+) -> Process:
+    """:param request: a request file with `push_request`."""
+    return Process(
+        executor_argv(executor, "push"),
+        description=f"Push {', '.join(push.refs)}",
+        input_digest=request,
+        immutable_input_digests={EXECUTOR_DIR: executor.digest},
+        append_only_caches=CACHES,
+        env=FrozenDict(env),
+        cache_scope=ProcessCacheScope.PER_SESSION,
+    )
+
+
+def push_request(push: Push) -> bytes:
+    return canonical.dumps(
+        wire.PushRequest(
+            push.image.manifest_bytes.decode(),
+            push.image.config_bytes.decode(),
+            push.sources,
+            push.refs,
+            push.registries,
+        )
+    )
+
+
+def run_request(
+    image: Image, sources: Tuple[LayerSource, ...], settings: Settings, network: str
+) -> bytes:
+    return canonical.dumps(
+        wire.RunImageRequest(
+            image.config_bytes.decode(), sources, settings.registries, settings.runtime, network
+        )
+    )
+
+
+def run_args(executor: Executor) -> Tuple[str, ...]:
+    """The command line of `pants run`, which starts in the user's directory; the image's arguments follow."""
+    return (*executor_argv(executor, "run", root="{chroot}/"), "--")

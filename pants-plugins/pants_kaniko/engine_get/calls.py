@@ -1,0 +1,53 @@
+"""Call the executor."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Iterable
+
+from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
+from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent, MergeDigests
+from pants.engine.process import FallibleProcessResult, Process
+from pants.engine.rules import Get, collect_rules, rule
+from pants.util.logging import LogLevel
+
+from pants_kaniko import shapes
+from pants_kaniko.calls import EffectEnvironment, Executor, ExecutorAnswer, ExecutorCall
+from pants_kaniko.subsystem import KanikoSubsystem
+
+logger = logging.getLogger(__name__)
+
+
+@rule(level=LogLevel.DEBUG)
+async def effect_environment(options: KanikoSubsystem.EnvironmentAware) -> EffectEnvironment:
+    variables = await Get(EnvironmentVars, EnvironmentVarsRequest(options.env_vars))
+    return EffectEnvironment(variables)
+
+
+@rule(level=LogLevel.DEBUG)
+async def call_executor(
+    call: ExecutorCall, executor: Executor, environment: EffectEnvironment
+) -> ExecutorAnswer:
+    request = await Get(Digest, CreateDigest([FileContent(shapes.REQUEST, call.request)]))
+    digest = await Get(Digest, MergeDigests([request, call.files]))
+    try:
+        process = shapes.process(executor, call, digest, environment.variables)
+        result = await Get(FallibleProcessResult, Process, process)
+    except Exception as error:
+        # It could not be started: the named caches were emptied, and with them the link to the interpreter.
+        logger.debug("starting the executor by the interpreter's own path: %s", error)
+        process = shapes.process(shapes.unlinked(executor), call, digest, environment.variables)
+        result = await Get(FallibleProcessResult, Process, process)
+    answered = not call.outputs and result.exit_code in (shapes.EXIT_OK, shapes.EXIT_MISSED)
+    contents = await Get(DigestContents, Digest, result.output_digest) if answered else ()
+    return ExecutorAnswer(
+        result.exit_code,
+        contents[0].content if contents else b"",
+        result.stderr.decode("utf-8", "replace"),
+        result.output_digest,
+        result.metadata.total_elapsed_ms or 0,
+    )
+
+
+def rules() -> Iterable[Any]:
+    return collect_rules()

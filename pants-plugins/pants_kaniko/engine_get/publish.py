@@ -1,0 +1,71 @@
+"""`pants publish`: push an image to its registries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Iterable
+
+from pants.core.goals.publish import (
+    PublishFieldSet,
+    PublishOutputData,
+    PublishPackages,
+    PublishProcesses,
+    PublishRequest,
+)
+from pants.engine.fs import CreateDigest, Digest, FileContent
+from pants.engine.process import InteractiveProcess
+from pants.engine.rules import Get, MultiGet, collect_rules, rule
+from pants.util.logging import LogLevel
+
+from pants_kaniko import delivery, shapes
+from pants_kaniko.calls import EffectEnvironment, Executor
+from pants_kaniko.requests import Push, PushJob
+from pants_kaniko.target_types import KanikoRegistriesField, KanikoSkipPushField
+
+
+class PublishKanikoImageRequest(PublishRequest["PublishKanikoImageFieldSet"]):
+    pass
+
+
+@dataclass(frozen=True)
+class PublishKanikoImageFieldSet(PublishFieldSet[PublishKanikoImageRequest]):
+    publish_request_type = PublishKanikoImageRequest
+    required_fields = (KanikoRegistriesField,)
+
+    registries: KanikoRegistriesField
+    skip_push: KanikoSkipPushField
+
+    def get_output_data(self) -> PublishOutputData:
+        return PublishOutputData(
+            {
+                "publisher": "kaniko",
+                "registries": self.registries.value or (),
+                **super().get_output_data(),
+            }
+        )
+
+
+@rule(level=LogLevel.DEBUG)
+async def push_job(push: Push, executor: Executor, environment: EffectEnvironment) -> PushJob:
+    request = FileContent(shapes.REQUEST, delivery.push_request(push))
+    digest = await Get(Digest, CreateDigest([request]))
+    process = delivery.push_process(executor, push, digest, environment.variables)
+    return PushJob(push, InteractiveProcess.from_process(process))
+
+
+@rule(level=LogLevel.DEBUG)
+async def publish_image(request: PublishKanikoImageRequest) -> PublishProcesses:
+    images = delivery.images(request.packages)
+    pushes = delivery.pushes(images, skip=request.field_set.skip_push.value)
+    jobs = await MultiGet(Get(PushJob, Push, push) for push in pushes)
+    published = [PublishPackages(names=job.push.digest_names, process=job.process) for job in jobs]
+    address, skip = request.field_set.address, request.field_set.skip_push.value
+    skipped = [
+        PublishPackages(names=names, description=reason)
+        for names, reason in delivery.skipped(images, address, skip)
+    ]
+    return PublishProcesses([*published, *skipped])
+
+
+def rules() -> Iterable[Any]:
+    return (*collect_rules(), *PublishKanikoImageFieldSet.rules())

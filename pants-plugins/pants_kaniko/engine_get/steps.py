@@ -1,0 +1,161 @@
+"""From a plan to layers: look up, build what is missing, record it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Iterable, Tuple
+
+from pants.engine.fs import CreateDigest, Digest
+from pants.engine.internals.session import RunId
+from pants.engine.rules import Get, MultiGet, collect_rules, rule
+from pants.util.logging import LogLevel
+
+from imagebuild import canonical
+from imagebuild.execute.pure_requests import StepResult
+from imagebuild.execute.requests import LookupResult, PrepareResult, RecordResult
+from pants_kaniko import report, shapes, stack
+from pants_kaniko.calls import ExecutorAnswer, ExecutorCall
+from pants_kaniko.requests import (
+    BUILT,
+    LOCAL,
+    BuildImage,
+    BuildStep,
+    BuiltLayers,
+    BuiltStep,
+    CacheLookup,
+    LookupCall,
+    PreparedStep,
+    PrepareStep,
+    Recorded,
+    RecordedStep,
+    RecordStep,
+    RecordSteps,
+    RunStep,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@rule(desc="Look up cached steps", level=LogLevel.DEBUG)
+async def look_up(request: LookupCall) -> CacheLookup:
+    handle = request.handle
+    if not handle.settings.use_cache or not handle.graph.steps:
+        return CacheLookup(LookupResult((None,) * len(handle.graph.steps)))
+    answer = await Get(ExecutorAnswer, ExecutorCall, shapes.lookup_call(handle))
+    result = canonical.loads(LookupResult, report.result_of(answer))
+    for warning in result.warnings:
+        logger.warning(warning)
+    return CacheLookup(result)
+
+
+@rule(level=LogLevel.DEBUG)
+async def build_step(request: BuildStep) -> BuiltStep:
+    """A step that is cached does not wait for what it copies from; unless its hit turns out to be made over other layers."""
+    lookup = await Get(CacheLookup, LookupCall(request.handle))
+    promised = stack.promised(lookup.result.hits[request.number], request.lost)
+    below: Tuple[BuiltStep, ...] = ()
+    for cached in (True, False) if promised else (False,):
+        below = await MultiGet(
+            Get(BuiltStep, BuildStep, stack.below(request, number))
+            for number in stack.needs(request.handle, request.number, cached=cached)
+        )
+        missing = stack.missing_of(below)
+        if missing:
+            return stack.blocked(request, missing)
+        hit = stack.usable(promised, request, below) if cached else None
+        if hit:
+            step = hit.step or stack.known_step(request, below)
+            return stack.completed(request, below, hit.layer, hit.source, step)
+    return await Get(BuiltStep, RunStep(request, below))
+
+
+@rule(desc="Step", level=LogLevel.DEBUG)
+async def run_step(run: RunStep) -> BuiltStep:
+    request, below = run.request, run.below
+    lookup = await Get(CacheLookup, LookupCall(request.handle))
+    cache = stack.cache_now(request.handle.settings, lookup)
+    step = stack.ready_step(request, below, cache)
+    if step is None:
+        prepared = (await Get(PreparedStep, PrepareStep(run, cache))).result
+        hit = stack.usable(prepared.hit, request, below)
+        if hit:
+            return stack.completed(request, below, hit.layer, hit.source, prepared.step)
+        if prepared.missing or prepared.step is None:
+            return stack.blocked(request, prepared.missing)
+        step = prepared.step
+    context = await Get(
+        Digest, CreateDigest(shapes.context_entries(request.handle, request.number))
+    )
+    call = shapes.step_call(request, step, below, context)
+    answer = await Get(ExecutorAnswer, ExecutorCall, call)
+    if answer.exit_code == shapes.EXIT_LAYER_MISSING:
+        return stack.blocked(request, stack.suspects(request, below))
+    raw = report.step_result_of(answer, request.handle, request.number)
+    layer = canonical.loads(StepResult, raw).layer
+    return stack.completed(request, below, layer, BUILT, step, answer.milliseconds)
+
+
+@rule(level=LogLevel.DEBUG)
+async def prepare_step(prepare: PrepareStep) -> PreparedStep:
+    request, below = prepare.run.request, prepare.run.below
+    call = shapes.prepare_call(request, below, prepare.cache)
+    answer = await Get(ExecutorAnswer, ExecutorCall, call)
+    raw = report.step_result_of(answer, request.handle, request.number)
+    result = canonical.loads(PrepareResult, raw)
+    for warning in result.warnings:
+        logger.warning(warning)
+    return PreparedStep(result)
+
+
+@rule(level=LogLevel.DEBUG)
+async def record_steps(request: RecordSteps) -> Recorded:
+    lookup = await Get(CacheLookup, LookupCall(request.handle))
+    cache = stack.cache_now(request.handle.settings, lookup)
+    call = shapes.record_call(request.handle, request.steps, cache)
+    if call is None:
+        return Recorded()
+    answer = await Get(ExecutorAnswer, ExecutorCall, call)
+    if answer.exit_code not in (shapes.EXIT_OK, shapes.EXIT_MISSED):
+        logger.warning(report.not_recorded(request.handle, answer))
+        return Recorded()
+    result = canonical.loads(RecordResult, answer.result)
+    for warning in result.warnings:
+        logger.warning(warning)
+    return Recorded(result.pushed_bytes)
+
+
+@rule(level=LogLevel.DEBUG)
+async def build_and_record(request: RecordStep, run: RunId) -> RecordedStep:
+    """Steps above do not wait for the push of this one. The one place that logs steps."""
+    built = await Get(BuiltStep, BuildStep, request.request)
+    if request.run == run and not built.missing and (built.origin == BUILT or not request.told):
+        logger.info(report.step_line(request.request, built))
+    if built.origin == BUILT:
+        await Get(Recorded, RecordSteps(request.request.handle, (built,)))
+    return RecordedStep(built)
+
+
+@rule(level=LogLevel.DEBUG)
+async def build_layers(request: BuildImage) -> BuiltLayers:
+    handle = request.handle
+    lookup = await Get(CacheLookup, LookupCall(handle))
+    steps: Tuple[BuiltStep, ...] = ()
+    numbers = stack.requested(request, lookup.result.hits)
+    while numbers:
+        recorded = await MultiGet(
+            Get(RecordedStep, RecordStep, stack.recording(request, number)) for number in numbers
+        )
+        steps += tuple(item.built for item in recorded)
+        numbers = stack.unasked(steps)
+    missing = stack.missing_of(steps)
+    if not missing:
+        local = tuple(built for built in steps if built.origin == LOCAL)
+        await Get(Recorded, RecordSteps(handle, local))
+        return BuiltLayers(request, steps)
+    retry = stack.again(request, missing, steps)
+    logger.info(report.making_anew(handle.address, missing))
+    return await Get(BuiltLayers, BuildImage, retry)
+
+
+def rules() -> Iterable[Any]:
+    return collect_rules()

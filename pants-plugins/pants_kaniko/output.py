@@ -1,0 +1,155 @@
+"""Which files `package` writes, of what, and the calls that get their bytes. Plain functions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Iterable, Sequence, Tuple, Union
+
+from pants.engine.fs import Digest, FileContent, FileDigest, FileEntry
+from pants.engine.process import ProcessCacheScope
+
+from imagebuild import canonical
+from imagebuild.execute import pure_requests as pure
+from imagebuild.execute import requests as wire
+from imagebuild.execute.assemble import Image, assemble, blob_path, layout_files
+from imagebuild.execute.requests import LayerSource
+from imagebuild.oci.hash import Hash
+from pants_kaniko import report, targets
+from pants_kaniko.calls import ExecutorAnswer, ExecutorCall
+from pants_kaniko.package_types import BuiltKanikoImage
+from pants_kaniko.plans import Entry
+from pants_kaniko.requests import (
+    REGISTRY,
+    BuildImage,
+    BuiltLayers,
+    ExportLayers,
+    FetchLayers,
+    FormatRequest,
+    PackageImage,
+)
+from pants_kaniko.shapes import EXIT_LAYER_MISSING, salt
+
+REGISTRY_FORMAT, LAYOUT_FORMAT, ARCHIVE_FORMAT = "registry", "oci-layout", "docker-archive"
+ENDINGS = {LAYOUT_FORMAT: ".oci", ARCHIVE_FORMAT: ".docker.tar"}
+METADATA_ENDING = ".image.json"
+BLOB, LAYOUT, ARCHIVE = "blob", "layout", "docker.tar"
+
+
+def assembled(built: BuiltLayers) -> Image:
+    """The image that the steps make: config and manifest, from metadata alone."""
+    handle = built.build.handle
+    return assemble(handle.plan, built.layers, handle.settings.epoch)
+
+
+def export_request(formats: Iterable[str], built: BuiltLayers) -> ExportLayers:
+    """The layers whose bytes the formats need; each blob once. After a hit in a registry some of them are not here."""
+    registries = built.build.handle.settings.registries
+    if all(name == REGISTRY_FORMAT for name in formats):
+        return ExportLayers((), registries)
+    unique = {source.layer.descriptor.digest: source for source in built.sources}
+    far = any(step.origin == REGISTRY for step in built.steps)
+    return ExportLayers(tuple(unique.values()), registries, far, built.build.attempt)
+
+
+def gone(
+    sources: Sequence[LayerSource], answers: Sequence[ExecutorAnswer]
+) -> Tuple[LayerSource, ...]:
+    """The layers that were not in the local store, of those that were to be exported.
+
+    :raises ImageBuildFailed: when an export failed for another reason.
+    """
+    missing = []
+    for source, answer in zip(sources, answers):
+        if answer.exit_code == EXIT_LAYER_MISSING:
+            missing.append(source)
+        else:
+            report.result_of(answer)
+    return tuple(missing)
+
+
+def diff_ids(sources: Iterable[LayerSource]) -> Tuple[Hash, ...]:
+    return tuple(source.layer.diff_id for source in sources)
+
+
+def layout_entries(request: FormatRequest) -> Tuple[Union[FileContent, FileEntry], ...]:
+    """An OCI image layout. Layers are named by digest alone: an OCI digest is a Pants file digest."""
+    tags = tuple(dict.fromkeys(targets.tag_of(ref) for ref in request.refs))
+    small = tuple(FileContent(path, data) for path, data in layout_files(request.image, tags))
+    blobs = {layer.descriptor.digest: layer.descriptor for layer in request.image.layers}
+    return small + tuple(
+        FileEntry(blob_path(digest), FileDigest(digest.hex, descriptor.size))
+        for digest, descriptor in blobs.items()
+    )
+
+
+def renamed(entries: Sequence[Entry], path: str) -> FileEntry:
+    """The one file of `entries`, under another name."""
+    (entry,) = entries
+    assert isinstance(entry, FileEntry), "the executor writes one file"
+    return FileEntry(path, entry.file_digest)
+
+
+def artifacts(
+    request: PackageImage, image: Image, built: BuiltLayers
+) -> Tuple[BuiltKanikoImage, ...]:
+    """One for each thing that is written; the last one, the metadata, speaks for the image."""
+    names = request.planned.names
+    files = tuple(
+        BuiltKanikoImage(request.path + ENDINGS[name])
+        for name in request.formats
+        if name in ENDINGS
+    )
+    whole = BuiltKanikoImage(
+        request.path + METADATA_ENDING,
+        report.log_lines(image, names, report.summary(built.steps, built.planned)),
+        image,
+        built.sources,
+        names,
+        request.planned.handle.settings,
+    )
+    return (*files, whole)
+
+
+def retried(request: PackageImage, build: BuildImage) -> PackageImage:
+    return replace(request, build=build)
+
+
+def fetch_call(request: FetchLayers) -> ExecutorCall:
+    """Bring layers into the store: once for each daemon, unless they turned out to be gone again."""
+    layers, again = request.sources, request.attempt > 0
+    total = sum(source.layer.descriptor.size for source in layers)
+    return ExecutorCall(
+        "fetch",
+        canonical.dumps(wire.FetchRequest(layers, request.registries)),
+        f"Fetch {len(layers)} layers ({total / 1e6:.1f} MB)",
+        pure=False,
+        scope=ProcessCacheScope.PER_SESSION if again else ProcessCacheScope.PER_RESTART_SUCCESSFUL,
+    )
+
+
+def export_call(source: LayerSource, attempt: int) -> ExecutorCall:
+    """Hand a blob to Pants. Its key is the blob's digest, so each is captured once."""
+    descriptor = source.layer.descriptor
+    bare = replace(descriptor, annotations=(), platform=None)
+    return ExecutorCall(
+        "export",
+        canonical.dumps(pure.ExportRequest(bare, BLOB)),
+        f"Export layer {descriptor.digest.hex[:12]} ({descriptor.size / 1e6:.1f} MB)",
+        pure=True,
+        scope=ProcessCacheScope.SUCCESSFUL,
+        outputs=(BLOB,),
+        salt=salt(attempt),
+    )
+
+
+def docker_archive_call(layout: Digest, tags: Tuple[str, ...]) -> ExecutorCall:
+    """:param layout: an image layout, under LAYOUT."""
+    return ExecutorCall(
+        "docker-archive",
+        canonical.dumps(pure.DockerArchiveRequest(LAYOUT, ARCHIVE, tags)),
+        f"Write a docker archive of {', '.join(tags)}",
+        pure=True,
+        scope=ProcessCacheScope.SUCCESSFUL,
+        files=layout,
+        outputs=(ARCHIVE,),
+    )

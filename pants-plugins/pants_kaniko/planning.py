@@ -1,0 +1,192 @@
+"""From fields, options, a Dockerfile and its context to a plan that rules can pass around. Plain functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Mapping, Tuple
+
+from pants.engine.target import Target
+
+from imagebuild import canonical
+from imagebuild.dockerfile.instructions.copy import Copy
+from imagebuild.dockerfile.model import Dockerfile
+from imagebuild.dockerfile.parse import parse
+from imagebuild.dockerfile.stages import StageGraph, resolve_stages
+from imagebuild.errors import SourceRange
+from imagebuild.execute.assemble import DEFAULT_EPOCH
+from imagebuild.execute.requests import CacheOptions
+from imagebuild.llb.keys import StepGraph, input_steps
+from imagebuild.llb.plan import Plan, ResolvedBase
+from imagebuild.lower import lower
+from imagebuild.oci.descriptor import Platform
+from pants_kaniko import build_fields, targets
+from pants_kaniko import target_types as fields
+from pants_kaniko.durations import seconds_of
+from pants_kaniko.naming import NameTemplates, Placeholders, cache_repository, image_names
+from pants_kaniko.plans import (
+    BuildContext,
+    DockerfileSource,
+    Place,
+    PlanHandle,
+    PlannedImage,
+    Settings,
+)
+from pants_kaniko.subsystem import KanikoSubsystem
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A build up to the point where its base images have to be known.
+
+    :param refs: those images.
+    :param places: for each of them, what names it first.
+    """
+
+    target: Target
+    options: KanikoSubsystem
+    dockerfile: Dockerfile
+    context: BuildContext
+    build_args: Mapping[str, str]
+    stage: str
+    platform: Platform
+    refs: Tuple[str, ...]
+    places: Tuple[Place, ...]
+    placeholders: Placeholders
+    templates: NameTemplates
+
+
+def environment_names(target: Target, options: KanikoSubsystem) -> Tuple[str, ...]:
+    """The variables that build args want from the environment."""
+    return targets.names_from_environment(options.build_args, _extra_build_args(target))
+
+
+def draft(
+    target: Target,
+    options: KanikoSubsystem,
+    source: DockerfileSource,
+    context: BuildContext,
+    environ: Mapping[str, str],
+    platform: Platform,
+) -> Draft:
+    """:raises DockerfileError: for what is wrong with the Dockerfile by itself.
+    :raises RegistriesError: for an unknown alias.
+    """
+    dockerfile = parse(source.text, source.path)
+    build_args = targets.build_args(options.build_args, _extra_build_args(target), environ)
+    stage = _stage(target, options, dockerfile)
+    graph = resolve_stages(dockerfile, build_args, stage, platform)
+    refs = {item.label: ref.image for item, ref in zip(dockerfile.stages, graph.bases) if ref.image}
+    content = [source.text, context.digest.fingerprint, context.root, sorted(build_args.items())]
+    return Draft(
+        target,
+        options,
+        dockerfile,
+        context,
+        build_args,
+        stage,
+        platform,
+        graph.images,
+        _places(dockerfile, graph),
+        Placeholders.of(
+            target.address,
+            {**_declared(dockerfile, graph.global_args), **build_args},
+            targets.base_tags(dockerfile, refs),
+            canonical.fingerprint(content).hex,
+        ),
+        NameTemplates(
+            target[fields.KanikoRepositoryField].value,
+            options.default_repository,
+            target[fields.KanikoImageTagsField].value or (),
+            tuple(options.registries.get(target[fields.KanikoRegistriesField].value or ())),
+        ),
+    )
+
+
+def planned_image(draft: Draft, bases: Tuple[ResolvedBase, ...]) -> PlannedImage:
+    """:raises DockerfileError: and ContextError, for what shows only with arguments, files and base images."""
+    plan = lower(
+        draft.dockerfile,
+        bases=bases,
+        context=draft.context.entries,
+        build_args=draft.build_args,
+        target=draft.stage,
+        platform=draft.platform,
+        network=draft.target[build_fields.KanikoNetworkField].value or draft.options.network,
+        labels=tuple(sorted(_labels(draft).items())),
+        shared_args=targets.shared_args(draft.options.build_args, _extra_build_args(draft.target)),
+    )
+    names = image_names(draft.templates, draft.placeholders)
+    return PlannedImage(_handle(draft, plan, settings(draft)), names)
+
+
+def settings(draft: Draft) -> Settings:
+    """How to build: the target's fields, and the options where those are silent."""
+    target, options = draft.target, draft.options
+    ttl = target[build_fields.KanikoCacheTtlField].value
+    cache = CacheOptions(
+        cache_repository(
+            target[build_fields.KanikoCacheRepoField].value,
+            options.cache_repo,
+            draft.templates,
+            draft.placeholders,
+        ),
+        options.cache_read_only,
+        options.cache_ttl if ttl is None else seconds_of(ttl) or 0,
+    )
+    return Settings(
+        cache,
+        options.cache and target[build_fields.KanikoCacheField].value,
+        options.registries.options,
+        options.runtime,
+        target[build_fields.KanikoCompressionField].value or options.compression,
+        DEFAULT_EPOCH if target[build_fields.KanikoReproducibleField].value else None,
+    )
+
+
+def _handle(draft: Draft, plan: Plan, how: Settings) -> PlanHandle:
+    graph = StepGraph.of(plan, how.epoch)
+    address = draft.target.address
+    return PlanHandle(
+        canonical.fingerprint([plan, how]).hex,
+        address,
+        how,
+        plan,
+        graph,
+        input_steps(graph),
+        draft.context.files,
+        tuple(draft.dockerfile.source.excerpt(origin.source) for origin in plan.origins),
+    )
+
+
+def _places(dockerfile: Dockerfile, graph: StageGraph) -> Tuple[Place, ...]:
+    found: Dict[str, SourceRange] = {}
+    for stage in (dockerfile.stages[number] for number in graph.needed):
+        found.setdefault(graph.bases[stage.index].image, stage.base.source)
+        for item in stage.instructions:
+            if isinstance(item, Copy) and item.from_:
+                found.setdefault(graph.sources[stage.index][item.from_].image, item.source)
+    sources = (found[image] for image in graph.images)
+    return tuple(Place(source, dockerfile.source.excerpt(source)) for source in sources)
+
+
+def _extra_build_args(target: Target) -> Tuple[str, ...]:
+    return target[fields.KanikoBuildArgsField].value or ()
+
+
+def _declared(dockerfile: Dockerfile, values: Mapping[str, str]) -> Dict[str, str]:
+    """Global ARGs of the Dockerfile that have a value, and not those of the platform, which every Dockerfile has."""
+    names = (name for arg in dockerfile.global_args for name, _ in arg.args)
+    return {name: values[name] for name in names if name in values}
+
+
+def _stage(target: Target, options: KanikoSubsystem, dockerfile: Dockerfile) -> str:
+    named = {stage.name for stage in dockerfile.stages}
+    overriding = options.build_target_stage or ""
+    if overriding and overriding.lower() in named:
+        return overriding
+    return target[fields.KanikoTargetStageField].value or ""
+
+
+def _labels(draft: Draft) -> Dict[str, str]:
+    labels: Mapping[str, str] = draft.target[fields.KanikoImageLabelsField].value or {}
+    return {name: draft.placeholders.fill(text, "image_labels") for name, text in labels.items()}

@@ -1,0 +1,176 @@
+"""What a build tells: errors with their lines, the summary, and ``NAME.image.json``. Plain functions."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+from pants.engine.addresses import Address
+
+from imagebuild import canonical
+from imagebuild.errors import EXIT_OUR_BUG, ImageBuildError
+from imagebuild.execute.assemble import Image
+from imagebuild.oci.descriptor import Layer
+from imagebuild.oci.hash import Hash
+from pants_kaniko.calls import ExecutorAnswer
+from pants_kaniko.plans import BasesRequest, ImageName, PlanHandle, step_title
+from pants_kaniko.requests import BUILT, LOCAL, REGISTRY, BuildStep, BuiltStep
+from pants_kaniko.shapes import EXIT_MISSED, EXIT_OK
+
+_PYTHON_FAILED = 1
+
+
+class ImageBuildFailed(ImageBuildError):
+    """The executor could not do its work; its own text says why.
+
+    :param details: what it printed, below the place in the Dockerfile.
+    """
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{text}\n\n{self.details}" if self.details else text
+
+
+def said(answer: ExecutorAnswer) -> str:
+    """Everything that a failed executor printed, with a word more where that is nothing or our own fault."""
+    text = answer.stderr.rstrip()
+    if not text:
+        text = f"the executor ended with exit code {answer.exit_code} and said nothing"
+    if answer.exit_code in (EXIT_OUR_BUG, _PYTHON_FAILED) or answer.exit_code < 0:
+        text += "\nfix: this is a bug of pants-kaniko: please report it, with the text above"
+    return text
+
+
+def explain_failure(handle: PlanHandle, number: int, answer: ExecutorAnswer) -> ImageBuildFailed:
+    """A step that failed: where it stands in the Dockerfile, and what the executor says about it."""
+    error = ImageBuildFailed(f"{step_title(handle.plan, number)} failed", said(answer))
+    return error.at(handle.plan.origins[number].source, handle.excerpts[number])
+
+
+def result_of(answer: ExecutorAnswer) -> bytes:
+    """What the executor answered.
+
+    :raises ImageBuildFailed: when it did not, with the text that it printed.
+    """
+    if answer.exit_code not in (EXIT_OK, EXIT_MISSED):
+        raise ImageBuildFailed(said(answer))
+    return answer.result
+
+
+def bases_of(answer: ExecutorAnswer, request: BasesRequest) -> bytes:
+    """As `result_of`, for images that are to be resolved: an error names the line that wants the image it is about."""
+    try:
+        return result_of(answer)
+    except ImageBuildFailed as error:
+        named = zip(request.refs, request.places)
+        places = [place for ref, place in named if f'"{ref}"' in answer.stderr] or request.places
+        if len(places) == 1:
+            error.at(places[0].source, places[0].excerpt)
+        raise
+
+
+def step_result_of(answer: ExecutorAnswer, handle: PlanHandle, number: int) -> bytes:
+    """As `result_of`, for a call that speaks for one step."""
+    if answer.exit_code not in (EXIT_OK, EXIT_MISSED):
+        raise explain_failure(handle, number, answer)
+    return answer.result
+
+
+def making_anew(address: Address, missing: Sequence[Hash]) -> str:
+    return f"{address}: cached layers are gone, their steps run again: {_listed(missing)}"
+
+
+def not_recorded(handle: PlanHandle, answer: ExecutorAnswer) -> str:
+    return f"{handle.address}: layers were not pushed to the cache: {said(answer)}"
+
+
+def _listed(diff_ids: Sequence[Hash]) -> str:
+    return ", ".join(diff_id.hex[:12] for diff_id in diff_ids)
+
+
+# --- what a build has made --------------------------------------------------------------------------------------------
+
+
+def step_line(request: BuildStep, built: BuiltStep) -> str:
+    """``[build 3/9] RUN pip install ... (src/app/Dockerfile:7) - 4.1s``."""
+    return f"{request.title} - {built.message()}"
+
+
+def summary(steps: Sequence[BuiltStep], planned: int) -> str:
+    """``9 steps: 6 cached (registry), 2 built, 1 not needed``.
+
+    :param planned: how many steps the plan has.
+    """
+    count = dict.fromkeys((LOCAL, REGISTRY, BUILT), 0)
+    for step in steps:
+        count[step.origin] += 1
+    parts = [f"{count[origin]} cached ({origin})" for origin in (LOCAL, REGISTRY) if count[origin]]
+    parts.extend([f"{count[BUILT]} built"] if count[BUILT] else [])
+    if planned > len(steps):
+        parts.append(f"{planned - len(steps)} not needed")
+    steps_word = "1 step" if planned == 1 else f"{planned} steps"
+    return f"{steps_word}: {', '.join(parts)}" if parts else "no steps, only metadata"
+
+
+def log_lines(image: Image, names: Sequence[ImageName], summary: str) -> Tuple[str, ...]:
+    """The lines below ``Wrote dist/...``."""
+    refs = [ref for name in names for ref in name.refs]
+    return (f"  {image.digest}", f"  {', '.join(refs)}", f"  {summary}")
+
+
+def image_json(
+    handle: PlanHandle, image: Image, names: Sequence[ImageName], steps: Sequence[BuiltStep]
+) -> bytes:
+    """``NAME.image.json``: the image, its names, and for each layer which instruction made it and where it came from."""
+    target_base = handle.plan.target_base
+    base = handle.plan.bases[target_base].layers if target_base is not None else ()
+    by_layer = {step.layer.diff_id: step for step in steps if step.layer}
+    layers = [
+        _base_layer(handle, layer)
+        if at < len(base)
+        else _layer(handle, layer, by_layer[layer.diff_id])
+        for at, layer in enumerate(image.layers)
+    ]
+    document = {
+        "version": 1,
+        "target": str(handle.address),
+        "digest": str(image.digest),
+        "config_digest": str(image.config_digest),
+        "platform": str(handle.plan.platform),
+        "tags": [ref for name in names for ref in name.refs],
+        "layers": layers,
+    }
+    return json.dumps(document, indent=2).encode() + b"\n"
+
+
+def _base_layer(handle: PlanHandle, layer: Layer) -> Dict[str, Any]:
+    base = handle.plan.bases[handle.plan.target_base or 0]
+    return {**_blob(layer), "origin": "base", "image": base.ref}
+
+
+def _layer(handle: PlanHandle, layer: Layer, step: BuiltStep) -> Dict[str, Any]:
+    origin = handle.plan.origins[step.number]
+    content: Optional[str] = str(canonical.fingerprint(step.step)) if step.step else None
+    return {
+        **_blob(layer),
+        "origin": step.origin,
+        "instruction": origin.text,
+        "dockerfile": origin.source.file,
+        "line": origin.source.start_line,
+        "stage": origin.stage,
+        "input_key": str(canonical.fingerprint(handle.input_steps[step.number])),
+        "content_key": content,
+    }
+
+
+def _blob(layer: Layer) -> Dict[str, Any]:
+    return {
+        "digest": str(layer.descriptor.digest),
+        "diff_id": str(layer.diff_id),
+        "size": layer.descriptor.size,
+        "media_type": layer.descriptor.media_type,
+    }

@@ -1,0 +1,275 @@
+"""Every process that rules run, as plain functions from values to values: no rule builds one itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+from pants.engine.fs import Digest, Directory, FileEntry, SymlinkEntry
+from pants.engine.process import Process, ProcessCacheScope
+from pants.util.frozendict import FrozenDict
+from pants.util.logging import LogLevel
+
+from imagebuild import canonical
+from imagebuild.execute import pure_requests as pure
+from imagebuild.execute import requests as wire
+from imagebuild.execute.requests import LayerSource
+from imagebuild.llb.ops import ExecOp
+from imagebuild.llb.plan import ContextInput
+from imagebuild.llb.step import Step
+from imagebuild.oci.descriptor import Platform
+from imagebuild.registry.options import RegistryOptions
+from pants_kaniko.calls import Executor, ExecutorCall
+from pants_kaniko.plans import Entry, PlanHandle, step_title
+from pants_kaniko.requests import BuildStep, BuiltStep
+from pants_kaniko.stack import chain_of
+
+EXECUTOR_DIR = ".kaniko"
+MAIN = "main.py"
+STORE, PYTHONS = "kaniko_store", "kaniko_pythons"
+CACHES = {STORE: STORE, PYTHONS: PYTHONS}
+"""Named caches, which processes see under their own names."""
+REQUEST, RESULT, CONTEXT = "request.json", "result.json", "context"
+SOURCES, INSTALLER = "sources", "install.py"
+EXECUTOR_FILES = (
+    (INSTALLER, "install.py"),
+    (f"{SOURCES}/dataclasses.py", "lean_dataclasses.py"),
+)
+"""What the executor is made of besides the core and its libraries: path in the sandbox, file of this package."""
+
+EXIT_OK = 0
+EXIT_MISSED = 3
+"""``lookup`` found some of the steps: a full answer, but not one to remember."""
+EXIT_LAYER_MISSING = 74
+
+PYTHON_FLAGS = ("-s", "-S", "-E", "-B", "-X", "utf8", "-W", "ignore:Unable to find acceptable")
+"""Nothing of the user's Python: no site-packages, no PYTHON* variables; and nothing is written beside the modules. Requests
+need not say that it cannot guess encodings (see install.py)."""
+
+LINK = """\
+import os, sys
+
+python, link = sys.argv[1:]
+new = f"{link}.{os.getpid()}"
+os.symlink(python, new)
+os.replace(new, link)
+"""
+
+
+def executor_argv(executor: Executor, subcommand: str, root: str = "") -> Tuple[str, ...]:
+    """:param root: the sandbox, with a slash at its end, where it is not the working directory."""
+    return (
+        f"{root}{executor.link}" if executor.link else executor.python,
+        *PYTHON_FLAGS,
+        f"{root}{EXECUTOR_DIR}/{MAIN}",
+        subcommand,
+        "--store",
+        f"{root}{STORE}",
+        "--request",
+        f"{root}{REQUEST}",
+    )
+
+
+def unlinked(executor: Executor) -> Executor:
+    """The executor, started by its interpreter's own path."""
+    return replace(executor, link="")
+
+
+def install_process(python: str, pex: str, digest: Digest) -> Process:
+    """Lay the executor out, once for each version of it.
+
+    :param pex: name of the PEX with its libraries, in `digest`.
+    """
+    return Process(
+        (python, *PYTHON_FLAGS, INSTALLER, pex, SOURCES, EXECUTOR_DIR),
+        description="Install the image executor",
+        level=LogLevel.DEBUG,
+        input_digest=digest,
+        output_directories=(EXECUTOR_DIR,),
+    )
+
+
+def link_process(python: str, link: str) -> Process:
+    """Make a link to `python` in the named cache. Once for each daemon, for caches are deleted now and then."""
+    return Process(
+        (python, *PYTHON_FLAGS, "-c", LINK, python, link),
+        description="Link the interpreter of the image executor",
+        level=LogLevel.DEBUG,
+        append_only_caches={PYTHONS: PYTHONS},
+        cache_scope=ProcessCacheScope.PER_RESTART_SUCCESSFUL,
+    )
+
+
+def process(
+    executor: Executor, call: ExecutorCall, digest: Digest, env: Mapping[str, str]
+) -> Process:
+    """:param digest: the request and the files of `call`.
+    :param env: for effects; a pure call gets none of it.
+    """
+    variables = {} if call.pure else dict(env)
+    if call.salt:
+        variables["KANIKO_SALT"] = call.salt
+    return Process(
+        (*executor_argv(executor, call.subcommand), "--result", RESULT),
+        description=call.description,
+        level=LogLevel.DEBUG,
+        input_digest=digest,
+        immutable_input_digests={EXECUTOR_DIR: executor.digest},
+        append_only_caches=CACHES,
+        env=FrozenDict(variables),
+        output_files=call.outputs or (RESULT,),
+        cache_scope=call.scope,
+    )
+
+
+def resolve_call(
+    refs: Tuple[str, ...], platform: Platform, registries: Tuple[RegistryOptions, ...], bucket: str
+) -> ExecutorCall:
+    """Names that are digests are resolved once for all; tags in every run, or once per `bucket`."""
+    pinned = all("@" in ref for ref in refs)
+    scope = ProcessCacheScope.SUCCESSFUL if pinned or bucket else ProcessCacheScope.PER_SESSION
+    return ExecutorCall(
+        "resolve",
+        canonical.dumps(wire.ResolveRequest(refs, platform, registries)),
+        f"Resolve {', '.join(refs)}",
+        pure=False,
+        scope=scope,
+        salt="" if pinned else bucket,
+    )
+
+
+def lookup_call(handle: PlanHandle) -> ExecutorCall:
+    settings = handle.settings
+    scope = ProcessCacheScope.PER_SESSION if settings.cache.ttl else ProcessCacheScope.SUCCESSFUL
+    return ExecutorCall(
+        "lookup",
+        canonical.dumps(wire.LookupRequest(handle.graph, settings.cache, settings.registries)),
+        f"Look up the steps of {handle.address}",
+        pure=False,
+        scope=scope,
+    )
+
+
+def prepare_call(
+    request: BuildStep, below: Sequence[BuiltStep], cache: wire.CacheOptions
+) -> ExecutorCall:
+    """Make a step ready to run, or find that it need not.
+
+    Remembered by the daemon: the engine asks again for what it needed the last time before it sees that it needs it no
+    more. A layer that has gone since is noticed by the step, and the next attempt has another salt.
+    """
+    handle, planned = request.handle, request.handle.graph.steps[request.number]
+    inputs: List[Union[wire.ContextDigest, wire.TreeLayers]] = [
+        wire.ContextDigest(item.digest)
+        if isinstance(item, ContextInput)
+        else wire.TreeLayers(chain_of(handle, item.state, below))
+        for item in planned.inputs
+    ]
+    body = wire.PrepareRequest(
+        op=planned.op,
+        platform=handle.graph.platform,
+        epoch=handle.graph.epoch,
+        parents=chain_of(handle, planned.parent, below),
+        inputs=tuple(inputs),
+        cache=cache,
+        look_up=handle.settings.use_cache,
+        registries=handle.settings.registries,
+    )
+    return ExecutorCall(
+        "prepare",
+        canonical.dumps(body),
+        f"Prepare {step_title(handle.plan, request.number)}",
+        pure=False,
+        scope=_while_it_lasts(cache),
+        salt=salt(request.attempt),
+    )
+
+
+def step_call(
+    request: BuildStep, step: Step, below: Sequence[BuiltStep], context: Digest
+) -> ExecutorCall:
+    """Run a step. Its input is what is hashed, the context files that it selects, and nothing else."""
+    handle, planned = request.handle, request.handle.graph.steps[request.number]
+    trees = tuple(
+        ()
+        if isinstance(item, ContextInput)
+        else tuple(source.layer.diff_id for source in chain_of(handle, item.state, below))
+        for item in planned.inputs
+    )
+    settings = handle.settings
+    body = pure.StepRequest(
+        step=step,
+        trees=trees,
+        compression=settings.compression,
+        runtime=settings.runtime,
+        use_records=settings.use_cache,
+        proxy_env=handle.plan.proxy_env if isinstance(planned.op, ExecOp) else (),
+    )
+    scope = ProcessCacheScope.SUCCESSFUL if settings.use_cache else ProcessCacheScope.PER_SESSION
+    return ExecutorCall(
+        "step",
+        canonical.dumps(body),
+        request.title,
+        pure=True,
+        scope=scope,
+        files=context,
+        salt=salt(request.attempt),
+    )
+
+
+def context_entries(handle: PlanHandle, number: int) -> Tuple[Entry, ...]:
+    """The context files that a step selects, as they lie in its sandbox. No bytes are touched."""
+    paths = {
+        path
+        for item in handle.plan.steps[number].inputs
+        if isinstance(item, ContextInput)
+        for path in item.paths
+    }
+    return tuple(_moved(handle.files[path], f"{CONTEXT}/{path}") for path in sorted(paths))
+
+
+def record_call(
+    handle: PlanHandle, steps: Sequence[BuiltStep], cache: wire.CacheOptions
+) -> Optional[ExecutorCall]:
+    """Push what the cache repository may not have; None when that is nothing. Done once per daemon, for it costs a
+    process and the registry keeps what it is given."""
+    entries = tuple(
+        wire.RecordEntry(handle.input_steps[built.number], built.step, built.layer)
+        for built in steps
+        if built.step
+    )
+    if not entries or not handle.settings.use_cache or not cache.repository or cache.read_only:
+        return None
+    bases: Dict[object, LayerSource] = {
+        layer.diff_id: LayerSource(layer, (base.repository,))
+        for base in handle.graph.bases
+        for layer in base.layers
+    }
+    body = wire.RecordRequest(entries, tuple(bases.values()), cache, handle.settings.registries)
+    what = step_title(handle.plan, steps[0].number) if len(steps) == 1 else f"{len(steps)} layers"
+    return ExecutorCall(
+        "record",
+        canonical.dumps(body),
+        f"Cache {what}",
+        pure=False,
+        scope=ProcessCacheScope.PER_RESTART_SUCCESSFUL,
+    )
+
+
+def _while_it_lasts(cache: wire.CacheOptions) -> ProcessCacheScope:
+    if cache.ttl:
+        return ProcessCacheScope.PER_SESSION
+    return ProcessCacheScope.PER_RESTART_SUCCESSFUL
+
+
+def salt(attempt: int) -> str:
+    """What makes the same call run again."""
+    return f"attempt {attempt}" if attempt else ""
+
+
+def _moved(entry: Entry, path: str) -> Entry:
+    if isinstance(entry, FileEntry):
+        return FileEntry(path, entry.file_digest, entry.is_executable)
+    if isinstance(entry, SymlinkEntry):
+        return SymlinkEntry(path, entry.target)
+    return Directory(path)

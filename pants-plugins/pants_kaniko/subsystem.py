@@ -1,0 +1,221 @@
+"""Options: `[kaniko]`, how images are built, named and cached; `[kaniko-executor]`, what its PEX is made of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar, Sequence, Tuple
+
+from pants.backend.python.subsystems.python_tool_base import PythonToolRequirementsBase
+from pants.backend.python.target_types import PexLayout
+from pants.backend.python.util_rules.pex import PexRequest
+from pants.option.errors import OptionsError
+from pants.option.option_types import (
+    BoolOption,
+    DictOption,
+    IntOption,
+    ShellStrListOption,
+    StrOption,
+    WorkspacePathOption,
+)
+from pants.option.subsystem import Subsystem
+from pants.util.memo import memoized_property
+from pants.util.strutil import softwrap
+
+from pants_kaniko.build_fields import COMPRESSIONS, NETWORKS
+from pants_kaniko.durations import seconds_of
+from pants_kaniko.registries import Registries, RegistriesError
+
+RUNTIMES = ("auto", "namespace", "chroot")
+
+EFFECT_ENV = (
+    "HOME",
+    "PATH",
+    "DOCKER_CONFIG",
+    "REGISTRY_AUTH_FILE",
+    "XDG_RUNTIME_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
+
+
+class KanikoSubsystem(Subsystem):
+    options_scope = "kaniko"
+    name = "kaniko"
+    help = "How `kaniko_image` targets are built, named, cached and published."
+
+    class EnvironmentAware(Subsystem.EnvironmentAware):
+        env_vars = ShellStrListOption(
+            default=list(EFFECT_ENV),
+            help=softwrap(
+                """
+                The environment of what talks to registries: `NAME=value`, or `NAME` to take the value from the
+                environment that Pants runs in. Credentials, credential helpers, proxies and certificates are found
+                through it. The steps of a Dockerfile see none of it.
+                """
+            ),
+            advanced=True,
+        )
+
+    _registries = DictOption[Any](
+        help=softwrap(
+            """
+            The registries that images are published to and pulled from, by alias:
+
+                [kaniko.registries.internal]
+                address = "registry.example.com:5000"
+                default = true                # for all images that name no `registries`; also: an alias "default"
+                repository = "team/{name}"    # instead of the target's
+                extra_image_tags = ["{pants.hash}"]
+                skip_push = false
+                insecure = false              # plain HTTP, or a certificate that nobody vouches for
+                mirrors = ["mirror.example.com"]
+                ca_file = "/etc/ssl/internal.pem"
+                client_cert = "/etc/ssl/me.pem"
+                client_key = "/etc/ssl/me.key"
+            """
+        ),
+        fromfile=True,
+    )
+    default_repository = StrOption(
+        default="{name}",
+        help=softwrap(
+            """
+            The repository of images that do not set `repository`. Besides the placeholders of that field, these are
+            replaced: `{name}`, `{directory}`, `{parent_directory}`, `{target_repository}`.
+            """
+        ),
+    )
+    default_context_root = WorkspacePathOption(
+        default="",
+        help=softwrap(
+            """
+            The build context of images that do not set `context_root`: relative to the build root, or with `./` in
+            front to the directory of the BUILD file.
+            """
+        ),
+    )
+    build_args = ShellStrListOption(
+        help=softwrap(
+            """
+            Values for `ARG`s of all Dockerfiles: `NAME=value`, or `NAME` to take the value from the environment that
+            Pants runs in. `extra_build_args` of a target comes before these.
+            """
+        ),
+    )
+    build_target_stage = StrOption(
+        default=None,
+        help="The stage to build in Dockerfiles that have one of this name, before `target_stage` of the target.",
+    )
+    cache = BoolOption(
+        default=True,
+        help="If false, every step of every image runs anew, and no cache repository is read or written.",
+    )
+    cache_repo = StrOption(
+        default="",
+        help=softwrap(
+            """
+            The repository to cache layers in, with its registry. Defaults to `<registry>/<repository>/cache` of each
+            image's first registry. The placeholders of `default_repository` are replaced.
+            """
+        ),
+    )
+    cache_read_only = BoolOption(
+        default=False,
+        help="If true, layers are taken from the cache repository but never pushed there.",
+    )
+    _cache_ttl = StrOption(
+        default="0",
+        help="How long a cached layer is good for: `336h`, `90m`, or a number of seconds. 0 is for ever.",
+    )
+    base_image_refresh = IntOption(
+        default=0,
+        help=softwrap(
+            """
+            For how many seconds a tag of a base image is taken to name the same image. 0 asks its registry in every
+            run. An image that is named by its digest is never asked for twice.
+            """
+        ),
+    )
+    _runtime = StrOption(
+        default="auto",
+        help=softwrap(
+            """
+            How `RUN` is isolated: `namespace` (needs root and mount namespaces), `chroot` (needs root only), or `auto`
+            for the first that works here.
+            """
+        ),
+    )
+    _network = StrOption(
+        default="host",
+        help="The network that `RUN` sees, `host` or `none`, if the target does not say.",
+    )
+    _compression = StrOption(
+        default="gzip",
+        help="How new layers are compressed, `gzip` or `zstd`, if the target does not say.",
+    )
+    tailor = BoolOption(
+        default=True,
+        help="If true, `tailor` adds `kaniko_image` targets for Dockerfiles that nothing owns.",
+        advanced=True,
+    )
+
+    @memoized_property
+    def registries(self) -> Registries:
+        try:
+            return Registries.from_table(self._registries)
+        except RegistriesError as error:
+            raise OptionsError(str(error)) from None
+
+    @property
+    def cache_ttl(self) -> int:
+        """Seconds, 0 for no limit."""
+        seconds = seconds_of(self._cache_ttl)
+        if seconds is None:
+            raise OptionsError(
+                f"`[kaniko].cache_ttl` must be a duration, but was {self._cache_ttl!r}. "
+                'Use for example "336h" or "1h30m", or a number of seconds: "3600".'
+            )
+        return seconds
+
+    @property
+    def runtime(self) -> str:
+        return _choice("runtime", self._runtime, RUNTIMES)
+
+    @property
+    def network(self) -> str:
+        return _choice("network", self._network, NETWORKS)
+
+    @property
+    def compression(self) -> str:
+        return _choice("compression", self._compression, COMPRESSIONS)
+
+
+def _choice(option: str, value: str, choices: Tuple[str, ...]) -> str:
+    if value not in choices:
+        known = ", ".join(f'"{choice}"' for choice in choices)
+        raise OptionsError(f"`[kaniko].{option}` must be one of {known}, but was {value!r}.")
+    return value
+
+
+class KanikoExecutor(PythonToolRequirementsBase):
+    options_scope = "kaniko-executor"
+    name = "kaniko-executor"
+    help = "The program that runs the steps of a `kaniko_image` and talks to registries."
+
+    default_version = "requests<3,>=2.32"
+    default_extra_requirements: ClassVar[Sequence[str]] = ["isal<2,>=1.6", "zstandard<1,>=0.22"]
+    default_interpreter_constraints: ClassVar[Sequence[str]] = ["CPython>=3.9,<3.15"]
+    register_interpreter_constraints = True
+    default_lockfile_resource = ("pants_kaniko", "executor.lock")
+
+    def loose_pex_request(self) -> PexRequest:
+        """The libraries, as directories. Our own lockfile has our interpreter constraints; a user's resolve has its own."""
+        constraints = None if self.install_from_resolve else self.interpreter_constraints
+        request = self.to_pex_request(interpreter_constraints=constraints)
+        return replace(request, layout=PexLayout.LOOSE)

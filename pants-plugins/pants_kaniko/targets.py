@@ -1,0 +1,162 @@
+"""What a target's fields and the options come to, before any rule acts on them. Plain functions."""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, FrozenSet, Iterable, Mapping, Optional, Sequence, Tuple
+
+from pants.core.goals.tailor import PutativeTarget
+from pants.engine.addresses import Address
+from pants.engine.fs import Digest, FileEntry, SymlinkEntry
+from pants.engine.platform import Platform as PantsPlatform
+from pants.engine.target import InvalidFieldException
+
+from imagebuild.dockerfile.model import Dockerfile
+from imagebuild.errors import DockerfileSyntaxError
+from imagebuild.llb.plan import ContextEntry
+from imagebuild.oci.descriptor import Platform
+from imagebuild.oci.hash import Hash
+from pants_kaniko.plans import DockerfileSource, Entry
+from pants_kaniko.target_types import KanikoImageTarget, KanikoSourceField
+
+
+def check_one_dockerfile(
+    address: Address, files: Sequence[str], instructions: Optional[Sequence[str]]
+) -> None:
+    """:raises InvalidFieldException: for a target with two Dockerfiles, or none."""
+    if instructions and files:
+        raise InvalidFieldException(
+            f"The `kaniko_image` {address} has both a Dockerfile ({files[0]}) and `instructions`. "
+            "Set `source=None`, or remove `instructions`."
+        )
+    if not instructions and not files:
+        raise InvalidFieldException(
+            f"The `kaniko_image` {address} has no Dockerfile. Add one beside its BUILD file, name another file in "
+            "`source`, or give its content in `instructions`."
+        )
+
+
+def inline_dockerfile(address: Address, instructions: Sequence[str]) -> Tuple[str, str]:
+    """Path and text of the Dockerfile that `instructions` are."""
+    name = ".".join(filter(None, ("Dockerfile", address.target_name, address.generated_name)))
+    return os.path.join(address.spec_path, name), "\n".join([*instructions, ""])
+
+
+def dockerfile_source(path: str, content: bytes, digest: Digest) -> DockerfileSource:
+    """:raises DockerfileSyntaxError: for a file that is not text."""
+    try:
+        return DockerfileSource(path, content.decode("utf-8"), digest)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DockerfileSyntaxError(
+            f"{path}:{line}: the Dockerfile is not UTF-8", hint="save it as UTF-8"
+        ) from None
+
+
+def context_root(field: Optional[str], default: str, address: Address) -> str:
+    """The context's directory relative to the build root; "" for the build root."""
+    root = field if field is not None else default
+    if root.startswith("./") or root == ".":
+        root = os.path.join(address.spec_path, root)
+    root = os.path.normpath(root) if root else ""
+    return "" if root == "." else root
+
+
+def build_args(
+    options: Iterable[str], field: Iterable[str], environ: Mapping[str, str]
+) -> Dict[str, str]:
+    """Values of ARGs: of the options, then of the target; a name alone takes its value from the environment, and stays
+    without one where that has none (the default of its ARG holds then)."""
+    values: Dict[str, str] = {}
+    for entry in (*options, *field):
+        name, has_value, value = entry.partition("=")
+        if has_value:
+            values[name] = value
+        elif name in environ:
+            values[name] = environ[name]
+        else:
+            values.pop(name, None)
+    return values
+
+
+def shared_args(options: Iterable[str], field: Iterable[str]) -> FrozenSet[str]:
+    """Names of the build args that the options give to every Dockerfile, and the target does not give itself."""
+    given, own = ({entry.partition("=")[0] for entry in entries} for entries in (options, field))
+    return frozenset(given - own)
+
+
+def names_from_environment(*lists: Iterable[str]) -> Tuple[str, ...]:
+    """The build args whose values come from the environment."""
+    return tuple(sorted({entry for entries in lists for entry in entries if "=" not in entry}))
+
+
+def in_context(entries: Iterable[Entry], root: str) -> Dict[str, Entry]:
+    """The entries below `root`, by their path in it."""
+    prefix = f"{root}/" if root else ""
+    return {entry.path[len(prefix) :]: entry for entry in entries if entry.path.startswith(prefix)}
+
+
+def context_entries(entries: Mapping[str, Entry]) -> Tuple[ContextEntry, ...]:
+    """Pants' entries as the core knows them, sorted. Nothing is read or hashed: a Pants `FileDigest` is a sha256 and a
+    length already."""
+    return tuple(_context_entry(path, entries[path]) for path in sorted(entries))
+
+
+def _context_entry(path: str, entry: Entry) -> ContextEntry:
+    if isinstance(entry, FileEntry):
+        digest = entry.file_digest
+        size = digest.serialized_bytes_length
+        return ContextEntry(path, "file", Hash(digest.fingerprint), size, entry.is_executable)
+    if isinstance(entry, SymlinkEntry):
+        return ContextEntry(path, "symlink", target=entry.target)
+    return ContextEntry(path, "dir")
+
+
+def platform_of(platform: PantsPlatform) -> Platform:
+    """What Pants calls this machine, in the words of images; on a Mac, that of the virtual machine that would run it."""
+    return Platform("linux", "arm64" if platform.value.endswith("arm64") else "amd64")
+
+
+def ignore_files(dockerfile: str, root: str) -> Tuple[str, str]:
+    """Where a `.dockerignore` may be, the one that counts first."""
+    return f"{dockerfile}.dockerignore", os.path.join(root, ".dockerignore")
+
+
+def base_tags(dockerfile: Dockerfile, refs: Mapping[str, str]) -> Dict[str, str]:
+    """Placeholders ``{tags.STAGE}``, and ``{tags.baseimage}`` for the first stage.
+
+    :param refs: the base image of each stage, by the stage's name or number.
+    """
+    tags: Dict[str, str] = {}
+    for stage in dockerfile.stages:
+        ref = refs.get(stage.label)
+        if ref is None:
+            continue
+        tag = tag_of(ref)
+        if stage.index == 0:
+            tags["baseimage"] = tag
+        tags[stage.name or f"stage{stage.index}"] = tag
+    return tags
+
+
+def tag_of(ref: str) -> str:
+    """The tag of an image name; "latest" where it has none."""
+    name = ref.partition("@")[0]
+    colon = name.rfind(":")
+    return name[colon + 1 :] if colon > name.rfind("/") else "latest"
+
+
+def putative(dockerfiles: Sequence[str]) -> Tuple[PutativeTarget, ...]:
+    """A target for each Dockerfile."""
+    found = []
+    for path in dockerfiles:
+        directory, name = os.path.split(path)
+        target = PutativeTarget.for_target_type(
+            KanikoImageTarget,
+            path=directory,
+            name="image",
+            triggering_sources=[name],
+            kwargs={} if name == KanikoSourceField.default else {"source": name},
+        )
+        found.append(target)
+    return tuple(found)
