@@ -1,0 +1,113 @@
+"""What of a target's dependencies is in its build context, and under which path."""
+
+from __future__ import annotations
+
+from typing import Dict, Sequence
+
+import pytest
+from pants.engine.internals.scheduler import ExecutionError
+
+from support.backend import Backend, text_of
+
+FILES = {
+    "app/Dockerfile": "FROM scratch\n",
+    "app/one.txt": "1",
+    "app/sub/two.txt": "2",
+    "lib/three.txt": "3",
+    "lib/tool.sh": "#!/bin/sh\n",
+    "lib/BUILD": """\
+file(name="three", source="three.txt")
+shell_source(name="tool", source="tool.sh")
+archive(name="packed", files=[":three"], format="tar")
+""",
+}
+
+
+def assert_context(backend: Backend, build: str, *, expected: Sequence[str], **more: str) -> None:
+    backend.write({**FILES, "app/BUILD": build, **more})
+    context = backend.context("app:image")
+
+    assert list(expected) == [entry.path for entry in context.entries]
+    assert set(expected) == set(context.files)
+
+
+def test_files_of_direct_dependencies_keep_their_paths(backend: Backend) -> None:
+    build = 'files(name="txt", sources=["**/*.txt"])\nkaniko_image(name="image", dependencies=[":txt", "lib:three"])'
+    expected = ["app/Dockerfile", "app/one.txt", "app/sub/two.txt", "lib/three.txt"]
+    assert_context(backend, build, expected=expected)
+
+
+def test_packages_lie_under_their_output_path_and_bring_none_of_their_sources(
+    backend: Backend,
+) -> None:
+    build = 'kaniko_image(name="image", dependencies=["lib:packed"])'
+    assert_context(backend, build, expected=["app/Dockerfile", "lib/packed.tar"])
+
+
+def test_resources_and_shell_sources_are_files_too(backend: Backend) -> None:
+    build = 'resources(name="r", sources=["*.txt"])\nkaniko_image(name="image", dependencies=[":r", "lib:tool"])'
+    assert_context(backend, build, expected=["app/Dockerfile", "app/one.txt", "lib/tool.sh"])
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [
+        ("app", ["Dockerfile", "one.txt"]),
+        ("./", ["Dockerfile", "one.txt"]),
+        (".", ["Dockerfile", "one.txt"]),
+        ("lib", ["three.txt"]),
+    ],
+)
+def test_context_root_is_cut_off(backend: Backend, root: str, expected: Sequence[str]) -> None:
+    build = f"""\
+files(name="txt", sources=["*.txt"])
+kaniko_image(name="image", context_root={root!r}, dependencies=[":txt", "lib:three"])
+"""
+    assert_context(backend, build, expected=expected)
+
+
+IGNORE_FILES = [
+    ({".dockerignore": "**/*.txt\n!lib/three.*\n"}, ["app/Dockerfile", "lib/three.txt"]),
+    (
+        {"app/Dockerfile.dockerignore": "lib\n", ".dockerignore": "app\n"},
+        ["app/Dockerfile", "app/one.txt"],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("ignores", "expected"), IGNORE_FILES, ids=["root", "beside the Dockerfile"]
+)
+def test_dockerignore_takes_files_out(
+    backend: Backend, ignores: Dict[str, str], expected: Sequence[str]
+) -> None:
+    build = 'files(name="txt", sources=["*.txt"])\nkaniko_image(name="image", dependencies=[":txt", "lib:three"])'
+    assert_context(backend, build, expected=expected, **ignores)
+
+
+def test_the_digest_of_a_file_is_that_of_its_bytes(backend: Backend) -> None:
+    backend.write({**FILES, "app/BUILD": 'kaniko_image(name="image", dependencies=["lib:three"])'})
+    entry = backend.context("app:image").entries[-1]
+
+    assert entry.digest is not None
+    assert "4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce" == entry.digest.hex
+    assert 1 == entry.size
+
+
+DOCKERFILES = [
+    ('kaniko_image(name="image", source=None)', "has no Dockerfile"),
+    ('kaniko_image(name="image", source="Dockerfile.other")', "has no Dockerfile"),
+    (
+        'kaniko_image(name="image", instructions=["FROM scratch"])',
+        "has both a Dockerfile (app/Dockerfile)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("build", "expected"), DOCKERFILES)
+def test_a_target_has_one_dockerfile(backend: Backend, build: str, expected: str) -> None:
+    backend.write({**FILES, "app/BUILD": build})
+    with pytest.raises(ExecutionError) as caught:
+        backend.context("app:image")
+
+    assert expected in text_of(caught.value)

@@ -1,0 +1,145 @@
+"""Processes are values: what is in them, and above all what is not."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import pytest
+from pants.engine.fs import EMPTY_DIGEST, FileDigest, FileEntry
+from pants.engine.process import ProcessCacheScope
+
+from imagebuild import canonical
+from imagebuild.execute.pure_requests import ExportRequest, StepRequest
+from imagebuild.execute.requests import LayerSource
+from imagebuild.llb.keys import content_step
+from imagebuild.oci.descriptor import Descriptor, Layer
+from pants_kaniko import delivery, output, shapes, stack
+from pants_kaniko.calls import Executor, ExecutorCall
+from pants_kaniko.requests import (
+    BuildStep,
+)
+from support.planned import (
+    EXECUTOR,
+    HERE,
+    REGISTRY_HOST,
+    SECRETS,
+    built,
+    handle,
+    layer,
+)
+
+
+def step_call(number: int = 1) -> ExecutorCall:
+    request = BuildStep(handle(repository=f"{REGISTRY_HOST}/cache"), number)
+    below = tuple(built(needed) for needed in stack.needs(request.handle, number))
+    step = content_step(request.handle.graph, number, (), ())
+    return shapes.step_call(request, step, below, EMPTY_DIGEST)
+
+
+def export_call() -> ExecutorCall:
+    return output.export_call(LayerSource(layer("x"), (f"{REGISTRY_HOST}/cache",)), 0)
+
+
+@pytest.mark.parametrize("call", [step_call, export_call])
+def test_a_pure_call_has_nothing_of_the_user_or_a_registry(
+    call: Callable[[], ExecutorCall]
+) -> None:
+    made = call()
+    process = shapes.process(EXECUTOR, made, EMPTY_DIGEST, SECRETS)
+
+    assert {} == dict(process.env)
+    assert ProcessCacheScope.SUCCESSFUL == process.cache_scope
+    assert b"canary" not in made.request
+    assert "canary" not in " ".join(process.argv)
+    assert {"kaniko_store", "kaniko_pythons"} == set(process.append_only_caches.values())
+
+
+def test_an_effect_gets_the_environment() -> None:
+    call = shapes.lookup_call(handle())
+
+    assert SECRETS == dict(shapes.process(EXECUTOR, call, EMPTY_DIGEST, SECRETS).env)
+
+
+def test_a_step_is_told_what_is_hashed_and_no_line() -> None:
+    call = step_call(3)
+    request = canonical.loads(StepRequest, call.request)
+
+    assert (
+        (layer("base").diff_id, *(layer(f"step {n}").diff_id for n in range(3))),
+    ) == request.trees
+    assert b"Dockerfile" not in call.request
+    assert "[stage-1 4/4] COPY --from=build a /a (app/Dockerfile:5)" == call.description
+
+
+def test_the_sandbox_of_a_step_holds_what_it_selects() -> None:
+    entries = shapes.context_entries(handle(), 1)
+
+    assert ["context/dir", "context/dir/file", "context/link"] == [entry.path for entry in entries]
+    assert FileEntry("context/dir/file", FileDigest("0" * 64, 3), True) == entries[1]
+
+
+def test_an_attempt_has_a_salt() -> None:
+    assert {} == dict(
+        shapes.process(
+            EXECUTOR, output.export_call(LayerSource(layer("x")), 0), EMPTY_DIGEST, {}
+        ).env
+    )
+    assert {"KANIKO_SALT": "attempt 2"} == dict(
+        shapes.process(
+            EXECUTOR, output.export_call(LayerSource(layer("x")), 2), EMPTY_DIGEST, {}
+        ).env
+    )
+
+
+SCOPES = [
+    (("a@sha256:" + "0" * 64,), "", ProcessCacheScope.SUCCESSFUL, ""),
+    (("a@sha256:" + "0" * 64,), "7", ProcessCacheScope.SUCCESSFUL, ""),
+    (("a:1", "a@sha256:" + "0" * 64), "", ProcessCacheScope.PER_SESSION, ""),
+    (("a:1",), "7", ProcessCacheScope.SUCCESSFUL, "7"),
+]
+
+
+@pytest.mark.parametrize(("refs", "bucket", "scope", "salt"), SCOPES)
+def test_how_long_a_base_image_is_taken_for_the_same(
+    refs: tuple[str, ...], bucket: str, scope: ProcessCacheScope, salt: str
+) -> None:
+    call = shapes.resolve_call(refs, HERE, (), bucket)
+
+    assert (scope, salt) == (call.scope, call.salt)
+
+
+def test_a_ttl_is_looked_at_in_every_run() -> None:
+    assert ProcessCacheScope.PER_SESSION == shapes.lookup_call(handle(ttl=60)).scope
+    assert ProcessCacheScope.SUCCESSFUL == shapes.lookup_call(handle()).scope
+
+
+def test_without_cache_a_step_is_not_remembered() -> None:
+    request = BuildStep(handle(use_cache=False), 0)
+    step = content_step(request.handle.graph, 0, (), ())
+    call = shapes.step_call(request, step, (), EMPTY_DIGEST)
+
+    assert ProcessCacheScope.PER_SESSION == call.scope
+    assert canonical.loads(StepRequest, call.request).use_records is False
+
+
+def test_the_same_blob_is_exported_once_whatever_it_is_called() -> None:
+    plain = layer("x")
+    annotated = Layer(plain.diff_id, Descriptor("x", plain.descriptor.digest, 1, (("a", "b"),)))
+
+    assert output.export_call(LayerSource(plain), 0) == output.export_call(
+        LayerSource(annotated, ("r",)), 0
+    )
+    assert (
+        "blob"
+        == canonical.loads(ExportRequest, output.export_call(LayerSource(plain), 0).request).path
+    )
+
+
+def test_where_the_interpreter_lies_is_no_part_of_a_key() -> None:
+    linked = Executor(EMPTY_DIGEST, "/home/canary/python", "kaniko_pythons/abc")
+    process = shapes.process(linked, step_call(), EMPTY_DIGEST, {})
+
+    assert "kaniko_pythons/abc" == process.argv[0]
+    assert "canary" not in " ".join(process.argv)
+    assert "{chroot}/kaniko_pythons/abc" == delivery.run_args(linked)[0]
+    assert "/home/canary/python" == shapes.executor_argv(shapes.unlinked(linked), "step")[0]

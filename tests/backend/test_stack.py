@@ -1,0 +1,207 @@
+"""Which layers lie below a step, which hits count, and what a build tells of it."""
+
+from __future__ import annotations
+
+from typing import List, Optional, Tuple
+
+import pytest
+from pants.engine.fs import EMPTY_DIGEST
+
+from imagebuild.errors import LayerMissingError
+from imagebuild.execute.requests import CacheOptions, Hit, LayerSource, LookupResult
+from imagebuild.oci.hash import chain_id
+from pants_kaniko import report, stack
+from pants_kaniko.calls import ExecutorAnswer
+from pants_kaniko.plans import step_title
+from pants_kaniko.requests import (
+    BUILT,
+    LOCAL,
+    REGISTRY,
+    BuildImage,
+    BuildStep,
+    BuiltStep,
+    CacheLookup,
+)
+from support.planned import (
+    built,
+    handle,
+    layer,
+)
+
+
+@pytest.mark.parametrize(("number", "expected"), [(0, ()), (1, (0,)), (3, (2,))])
+def test_what_a_step_needs(number: int, expected: tuple[int, ...]) -> None:
+    assert expected == stack.needs(handle(), number)
+
+
+def test_what_a_cached_step_needs() -> None:
+    assert (0,) == stack.needs(handle(), 1, cached=True)
+    assert () == stack.needs(handle(), 3, cached=True)
+
+
+def hits(*numbers: int) -> List[Optional[Hit]]:
+    """A look-up's answer in which these steps are cached, over what lies below them in `handle`."""
+    chains = {number: ["base", *(f"step {done}" for done in range(number))] for number in range(3)}
+    chains[3] = ["base"]
+    return [
+        Hit(layer(f"step {number}"), REGISTRY, chain_id([layer(n).diff_id for n in chains[number]]))
+        if number in numbers
+        else None
+        for number in range(4)
+    ]
+
+
+REQUESTED = [
+    pytest.param((), (0, 1, 2, 3), id="nothing is cached"),
+    pytest.param((0, 1, 2, 3), (0, 1, 2, 3), id="all is, and costs nothing"),
+    pytest.param((3,), (3,), id="what the target copies from is not needed"),
+    pytest.param((1, 3), (3,), id="nor is a step over one that would have to run"),
+    pytest.param((0, 3), (0, 3), id="a step over the base image costs nothing"),
+    pytest.param((2,), (0, 1, 2, 3), id="a step needs the ones it is over"),
+]
+
+
+@pytest.mark.parametrize(("cached", "expected"), REQUESTED)
+def test_which_steps_are_asked_for(cached: Tuple[int, ...], expected: Tuple[int, ...]) -> None:
+    assert expected == stack.requested(BuildImage(handle(), run=0), hits(*cached))
+
+
+def test_a_lost_layer_is_needed_again() -> None:
+    build = BuildImage(handle(), run=0, lost=(layer("step 3").diff_id,))
+
+    assert (0, 1, 2, 3) == stack.requested(build, hits(3))
+
+
+def test_what_a_broken_promise_brings_in() -> None:
+    made = stack.completed(BuildStep(handle(), 3), (built(2),), layer("new"), BUILT, None)
+
+    assert (2,) == stack.unasked([made])
+    assert () == stack.unasked([made, built(2)])
+
+
+READY = [
+    pytest.param("", BUILT, True, True, id="nothing to ask"),
+    pytest.param("r.example/cache", BUILT, True, False, id="a cache repository may know it"),
+    pytest.param("", LOCAL, True, False, id="what is below may not be unpacked"),
+    pytest.param("", BUILT, False, False, id="what is below was only written"),
+]
+
+
+@pytest.mark.parametrize(("repository", "origin", "unpacked", "expected"), READY)
+def test_which_run_needs_no_preparation(
+    repository: str, origin: str, unpacked: bool, expected: bool
+) -> None:
+    request = BuildStep(handle(repository=repository), 2)
+    below = (built(1, origin, unpacked=unpacked),)
+    step = stack.ready_step(request, below, request.handle.settings.cache)
+
+    assert expected == (step is not None)
+
+
+def test_a_copy_from_a_tree_is_always_prepared() -> None:
+    request = BuildStep(handle(), 3)
+
+    assert stack.ready_step(request, (built(2),), CacheOptions()) is None
+
+
+def test_a_hit_holds_only_over_the_layers_it_was_made_on() -> None:
+    request, below = BuildStep(handle(), 1), (built(0),)
+    right = chain_id([layer("base").diff_id, layer("step 0").diff_id])
+
+    assert stack.usable(Hit(layer("x"), REGISTRY, right), request, below)
+    assert stack.usable(Hit(layer("x"), REGISTRY, layer("other").diff_id), request, below) is None
+    assert stack.usable(Hit(layer("x"), REGISTRY, None), request, below) is None  # made on scratch
+
+
+def test_a_lost_layer_is_no_hit() -> None:
+    request = BuildStep(handle(), 0, lost=(layer("x").diff_id,))
+    base = chain_id([layer("base").diff_id])
+
+    assert stack.usable(Hit(layer("x"), LOCAL, base), request, ()) is None
+    assert stack.usable(Hit(None, LOCAL, base), request, ()) is not None
+
+
+def test_a_cache_that_does_not_answer_is_asked_once_a_run() -> None:
+    settings = handle(repository="r.example/cache").settings
+
+    assert settings.cache == stack.cache_now(settings, CacheLookup(LookupResult(())))
+    assert CacheOptions() == stack.cache_now(
+        settings, CacheLookup(LookupResult((), ("no answer",)))
+    )
+
+
+def test_the_new_layer_lies_on_top() -> None:
+    request = BuildStep(handle(repository="r.example/cache"), 0)
+    made = stack.completed(request, (), layer("new"), BUILT, None)
+
+    assert made.chain == (
+        LayerSource(layer("base"), ("docker.io/library/debian",)),
+        LayerSource(layer("new"), ("r.example/cache",)),
+    )
+
+
+def test_a_step_without_a_layer_adds_none() -> None:
+    assert (
+        built(0).chain
+        == stack.completed(BuildStep(handle(), 1), (built(0),), None, LOCAL, None).chain
+    )
+
+
+def test_lost_layers_are_made_anew_and_each_once() -> None:
+    build = BuildImage(handle(), run=7)
+    steps = [built(0), BuiltStep(1, missing=(layer("step 0").diff_id,))]
+    first = stack.again(build, [layer("step 0").diff_id], steps)
+
+    assert BuildImage(build.handle, 7, (layer("step 0").diff_id,), 1, told=(0,)) == first
+    for hopeless in (layer("base").diff_id, layer("step 0").diff_id):
+        with pytest.raises(LayerMissingError, match="no step can make them"):
+            stack.again(first, [hopeless], ())
+
+
+def test_a_failed_step_says_where_and_what() -> None:
+    answer = ExecutorAnswer(
+        10, b"", "some output\nRUN make exited 7\nfix: see above\n", EMPTY_DIGEST
+    )
+
+    assert (
+        "app/Dockerfile:2: [build 1/4] RUN make failed\n"
+        "excerpt\n\nsome output\nRUN make exited 7\nfix: see above"
+    ) == str(report.explain_failure(handle(), 0, answer))
+
+
+@pytest.mark.parametrize(
+    ("code", "ours"), [(70, True), (1, True), (-9, True), (10, False), (69, False)]
+)
+def test_our_own_fault_is_called_so(code: int, ours: bool) -> None:
+    assert ours == (
+        "please report it" in report.said(ExecutorAnswer(code, b"", "text", EMPTY_DIGEST))
+    )
+
+
+def test_silence_is_said_too() -> None:
+    assert "exit code 70" in report.said(ExecutorAnswer(70, b"", "", EMPTY_DIGEST))
+
+
+SUMMARIES: List[tuple[List[str], str]] = [
+    ([], "no steps, only metadata"),
+    ([BUILT], "1 step: 1 built"),
+    ([REGISTRY] * 7 + [BUILT] * 2, "9 steps: 7 cached (registry), 2 built"),
+    ([LOCAL, REGISTRY, BUILT], "3 steps: 1 cached (local), 1 cached (registry), 1 built"),
+]
+
+
+@pytest.mark.parametrize(("origins", "expected"), SUMMARIES)
+def test_summary(origins: List[str], expected: str) -> None:
+    assert expected == report.summary([built(0, origin) for origin in origins], len(origins))
+
+
+def test_the_summary_counts_the_steps_of_the_plan() -> None:
+    assert "2 steps: 1 cached (local), 1 not needed" == report.summary([built(1, LOCAL)], 2)
+
+
+def test_titles_are_short() -> None:
+    title = step_title(handle().plan, 0)
+
+    assert "[build 1/4] RUN make" == title
+    assert "1.2s" == BuiltStep(0, origin=BUILT, milliseconds=1234).message()
+    assert "cached (registry)" == BuiltStep(0, origin=REGISTRY).message()
