@@ -109,3 +109,21 @@ def test_what_is_not_exactly_the_class_is_refused(data: bytes) -> None:
 def test_what_has_no_one_text_is_not_encoded(value: Any) -> None:
     with pytest.raises(TypeError):
         canonical.dumps(value)
+
+
+@dataclass(frozen=True)
+class _Before:
+    name: str
+
+
+@dataclass(frozen=True)
+class _After:
+    name: str
+    option: bool = False
+    size: int = 0
+
+
+def test_a_new_option_changes_no_key_of_what_does_not_use_it() -> None:
+    assert canonical.dumps(_After("a")) == canonical.dumps(_Before("a"))
+    assert canonical.loads(_After, canonical.dumps(_Before("a"))) == _After("a")
+    assert canonical.dumps(_After("a", option=True)) != canonical.dumps(_Before("a"))

@@ -4,8 +4,9 @@
 Python version. Names and lengths are part of the text, so two different values never share an encoding (kaniko joined its
 parts with "-"; ``["RUN a", "RUN b"]`` and ``["RUN a-RUN b"]`` were one key).
 
-`encode` and `decode` map frozen dataclasses to that JSON by their annotations. `decode` is strict: a member that the
-class does not have, or a value of another type, is an error, so that two versions of us never half-understand each other.
+`encode` and `decode` map frozen dataclasses to that JSON by their annotations. A member that has its default is left out,
+so that a new option changes no key of a build that does not use it. `decode` is strict: a member that the class does not
+have, or a value of another type, is an error, so that two versions of us never half-understand each other.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import dataclasses
 import json
 import sys
 from functools import lru_cache
-from typing import Any, Dict, Mapping, Type, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Dict, FrozenSet, Mapping, Type, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from imagebuild.errors import MalformedError
 from imagebuild.oci.hash import Hash
@@ -49,7 +50,10 @@ def encode(value: Any) -> Any:
         return {_member(key): encode(item) for key, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         document = {
-            field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)
+            field.name: encode(member)
+            for field in dataclasses.fields(value)
+            for member in (getattr(value, field.name),)
+            if not _is(member, field.default)
         }
         kind = getattr(value, "KIND", None)
         return document if kind is None else {"kind": kind, **document}
@@ -97,6 +101,11 @@ def decode(cls: Any, document: Any, where: str = "$") -> Any:
     return _expect(cls, document, where)
 
 
+def _is(value: Any, default: Any) -> bool:
+    """Equal, and of one type: False is no 0."""
+    return value is default or (type(value) is type(default) and bool(value == default))
+
+
 def _member(key: Any) -> str:
     if not isinstance(key, str):
         raise TypeError(f"member name {key!r} is not a string")
@@ -126,11 +135,12 @@ def _decode_dataclass(cls: Any, document: Dict[str, Any], where: str) -> Any:
     hints, members = _fields(cls), dict(document)
     if getattr(cls, "KIND", None) is not None and members.pop("kind", None) != cls.KIND:
         raise MalformedError(f"{where} is not of kind {cls.KIND!r}")
-    if members.keys() != hints.keys():
-        odd = ", ".join(sorted(members.keys() ^ hints.keys()))
-        raise MalformedError(f"{where} has other members than a {cls.__name__}: {odd}")
+    odd = (members.keys() - hints.keys()) | (_required(cls) - members.keys())
+    if odd:
+        names = ", ".join(sorted(odd))
+        raise MalformedError(f"{where} has other members than a {cls.__name__}: {names}")
     return cls(
-        **{name: decode(hint, members[name], f"{where}.{name}") for name, hint in hints.items()}
+        **{name: decode(hints[name], value, f"{where}.{name}") for name, value in members.items()}
     )
 
 
@@ -138,3 +148,10 @@ def _decode_dataclass(cls: Any, document: Dict[str, Any], where: str) -> Any:
 def _fields(cls: Any) -> Dict[str, Any]:
     hints = get_type_hints(cls, vars(sys.modules[cls.__module__]))
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+@lru_cache(maxsize=None)
+def _required(cls: Any) -> FrozenSet[str]:
+    return frozenset(
+        field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING
+    )
