@@ -1,7 +1,10 @@
 """From a Dockerfile to a plan: pure, and the same for everybody who has the same Dockerfile, arguments and files.
 
-    refs = base_refs(dockerfile, ...)        # what has to be resolved first
-    plan = lower(dockerfile, bases=..., context=..., ...)
+    bases = ()
+    while len(refs := base_refs(dockerfile, bases=bases, ...)) > len(bases):   # ONBUILD of a base may name more
+        bases += resolve(refs[len(bases):])
+    plan = lower(dockerfile, bases=bases, context=..., ...)
+    plan = plan.with_remotes(fetch(plan.remotes))                              # URLs and git repositories of ADD
 
 Instructions know what they do to a stage (`Instruction.apply`); this module only walks the stages that the target needs,
 numbers the steps, and keeps what is hashed apart from where it came from.

@@ -6,8 +6,8 @@ a comment or a moved line changes no key (STYLE.md, law 2).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Optional, Tuple, Union
+from dataclasses import dataclass, replace
+from typing import Optional, Sequence, Tuple, Union
 
 from imagebuild.errors import SourceRange
 from imagebuild.llb.ops import CopyAction, EnvVars, FileOp, Op
@@ -82,6 +82,48 @@ StepInput = Union[ContextInput, TreeInput]
 
 
 @dataclass(frozen=True)
+class HttpSource:
+    """A file behind a URL (ADD). Fetched, it is a tree of one layer: the file `name` at the root, 0:0, mode 0600, with the
+    server's Last-Modified as its mtime.
+
+    :param url: http or https, variables replaced.
+    :param name: the URL's last part, or "__unnamed__".
+    :param checksum: "sha256:HEX" that the file must have, "" for whatever it has.
+    """
+
+    KIND = "http"
+
+    url: str
+    name: str
+    checksum: str = ""
+
+
+@dataclass(frozen=True)
+class GitSource:
+    """A git repository (ADD). Fetched, it is a tree of one layer: what `subdir` holds, at the root, 0:0.
+
+    :param url: of the remote alone, as git takes it: no fragment, no query that is ours; "ssh://..." for the scp form.
+    :param ref: a branch, a tag, a full ref ("refs/pull/1/head") or a commit, "" for the remote's HEAD.
+    :param subdir: relative and cleaned, "" for the whole repository.
+    :param keep_git_dir: `.git` stays in the tree.
+    :param checksum: the commit, or its first characters in hex, that `ref` must be, "" for whatever it is.
+    :param submodules: they are fetched too.
+    """
+
+    KIND = "git"
+
+    url: str
+    ref: str = ""
+    subdir: str = ""
+    keep_git_dir: bool = False
+    checksum: str = ""
+    submodules: bool = True
+
+
+RemoteSource = Union[HttpSource, GitSource]
+
+
+@dataclass(frozen=True)
 class PlannedStep:
     """One layer to make: `op` applied to the tree of `parent`, reading `inputs`."""
 
@@ -116,6 +158,7 @@ class PlannedHistory:
 class Plan:
     """Everything a target needs and nothing else: stages that it does not reach have no steps here.
 
+    :param bases: the images, and behind them (once they are there: `with_remotes`) the trees of `remotes`.
     :param steps: topologically sorted: a step's parent and inputs come before it.
     :param origins: aligned with `steps`.
     :param target: the filesystem of the image.
@@ -125,6 +168,7 @@ class Plan:
     :param warnings: what the user should know but need not act on, with its place in the text.
     :param proxy_env: build arguments that name proxies and that no ARG declares (Dockerfile reference, "Predefined
         ARGs"): every RUN sees them, and no key and no history knows them.
+    :param remotes: what has to be fetched, each once, in the order of first use. Remote number N is State(base=IMAGES + N).
     """
 
     bases: Tuple[ResolvedBase, ...]
@@ -138,3 +182,10 @@ class Plan:
     history: Tuple[PlannedHistory, ...]
     warnings: Tuple[str, ...] = ()
     proxy_env: EnvVars = ()
+    remotes: Tuple[RemoteSource, ...] = ()
+
+    def with_remotes(self, trees: Sequence[ResolvedBase]) -> Plan:
+        """The plan that can be run: `trees` are what `remotes` have become, in their order."""
+        if len(trees) != len(self.remotes):
+            raise ValueError(f"{len(trees)} trees for the sources {self.remotes}")
+        return replace(self, bases=(*self.bases, *trees))
