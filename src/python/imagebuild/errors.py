@@ -3,7 +3,8 @@
     ImageBuildError
      x UsageError               64  the command line or a request file is wrong
      x DockerfileError          65  + DockerfileSyntaxError, UnknownInstructionError, UnsupportedFlagError,
-     |                                UndefinedStageError, ExpansionError, NotSupportedYetError
+     |                                DuplicateStageNameError, ReservedStageNameError, UndefinedStageError,
+     |                                ExpansionError, NotSupportedYetError
      x ContextError             66  + SourceNotInContextError, OutsideContextError
      x RegistryError            69  + UnreachableError, NotFoundError; RateLimitedError 75; AuthenticationError 77
      x HostError                71  + NamespacesUnavailableError, OverlayUnavailableError, StoreFullError
@@ -107,6 +108,14 @@ class UnknownInstructionError(DockerfileError):
 
 
 class UnsupportedFlagError(DockerfileError):
+    pass
+
+
+class DuplicateStageNameError(DockerfileError):
+    pass
+
+
+class ReservedStageNameError(DockerfileError):
     pass
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import Dict, List
 
 from imagebuild.dockerfile.source import SourceFile
 from imagebuild.errors import DockerfileSyntaxError, ImageBuildError
@@ -16,16 +16,19 @@ DEFAULT_ESCAPE = "\\"
 
 @dataclass(frozen=True)
 class Directives:
-    """:param escape: the escape and continuation character, backslash or backtick."""
+    """:param escape: the escape and continuation character, backslash or backtick.
+    :param check: what `imagebuild.check` is told, "" for nothing; :param check_line: where, counted from 1.
+    """
 
     escape: str
-    warnings: Tuple[str, ...]
+    check: str = ""
+    check_line: int = 0
 
 
 def read_directives(source: SourceFile, errors: List[ImageBuildError]) -> Directives:
     """The directives at the top of a file; the first other line ends them."""
     seen: Dict[str, str] = {}
-    warnings: List[str] = []
+    check_line = 0
     for number, line in enumerate(source.lines, 1):
         match = _DIRECTIVE.match(line)
         if match is None or match[1].lower() not in _KNOWN:
@@ -45,7 +48,7 @@ def read_directives(source: SourceFile, errors: List[ImageBuildError]) -> Direct
             )
             errors.append(source.locate(error, place))
         elif name == "check":
-            warnings.append(f"{place}: the check directive is ignored: there are no checks yet")
+            check_line = number
         seen.setdefault(name, value)
     escape = seen.get("escape", DEFAULT_ESCAPE)
-    return Directives("`" if escape == "`" else DEFAULT_ESCAPE, tuple(warnings))
+    return Directives("`" if escape == "`" else DEFAULT_ESCAPE, seen.get("check", ""), check_line)

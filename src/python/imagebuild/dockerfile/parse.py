@@ -12,8 +12,8 @@ from imagebuild.dockerfile.lexer import LexedFile, RawInstruction, lex
 from imagebuild.dockerfile.model import Dockerfile, Stage
 from imagebuild.dockerfile.source import did_you_mean, printable, raise_all
 from imagebuild.errors import (
-    DockerfileError,
     DockerfileSyntaxError,
+    DuplicateStageNameError,
     ImageBuildError,
     UnknownInstructionError,
 )
@@ -74,7 +74,7 @@ class _Parser:
     def _check_name(self, base: From) -> None:
         for stage in self._stages:
             if base.name and stage.name == base.name:
-                raise DockerfileError(
+                raise DuplicateStageNameError(
                     f'the stage name "{base.name}" is taken by line {stage.base.source.start_line}',
                     expected="a name of its own for every stage (capitals make no difference)",
                     hint="rename one of them, and the FROM and COPY --from that mean it",

@@ -10,7 +10,7 @@ from imagebuild.dockerfile.flags import Flag, FlagTexts, FlagValues
 from imagebuild.dockerfile.instructions.base import Instruction, needs_text
 from imagebuild.dockerfile.lexer import RawInstruction
 from imagebuild.dockerfile.words import split_blanks
-from imagebuild.errors import DockerfileSyntaxError
+from imagebuild.errors import DockerfileSyntaxError, ReservedStageNameError
 
 SCRATCH = "scratch"
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*\Z")
@@ -38,7 +38,8 @@ class From(Instruction):
             )
         name = words[2].lower() if named else ""
         if named and (not _STAGE_NAME.match(name) or name == SCRATCH):
-            raise DockerfileSyntaxError(
+            kind = ReservedStageNameError if name == SCRATCH else DockerfileSyntaxError
+            raise kind(
                 f'"{words[2]}" cannot be the name of a stage',
                 expected=f'a letter, then letters, digits, "-", "_" and ".", and not "{SCRATCH}"',
             )
