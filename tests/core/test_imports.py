@@ -20,7 +20,7 @@ ROOT = CORE.parents[2]
 BACKEND = ROOT / "pants-plugins" / "pants_kaniko"
 
 VALUES = "errors oci canonical"
-PURE = f"{VALUES} layer llb users dockerfile lower seams"
+PURE = f"{VALUES} layer llb users symbolic_mode dockerfile lower seams"
 EFFECTS = "runtime snapshot store registry cache"
 
 # package of imagebuild -> the packages of imagebuild that it may import, besides itself
@@ -32,7 +32,8 @@ MAY_IMPORT = {
     "layer": VALUES,
     "llb": VALUES,
     "users": f"{VALUES} layer",
-    "dockerfile": f"{VALUES} llb",
+    "symbolic_mode": "errors",
+    "dockerfile": f"{VALUES} llb symbolic_mode",
     "lower": f"{VALUES} layer llb users dockerfile",
     "seams": f"{VALUES} layer llb",
     "snapshot": f"{VALUES} layer llb seams",
