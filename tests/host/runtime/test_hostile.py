@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterator
 import pytest
 
 from imagebuild.errors import UnsafePathError
-from imagebuild.runtime.spec import Mount
+from imagebuild.runtime.spec import Bind, Tmpfs
 
 
 @pytest.fixture
@@ -139,9 +139,7 @@ def test_mount_targets_stay_inside(
     """Row 31, 34: a target through a link is resolved in the root."""
     layer = layer_with(tmp_path, {"/l": f"../../../../../..{canary}"})
 
-    ran = namespace.sh(
-        "true", lower=[namespace.base, layer], mounts=(Mount("tmpfs", mount_target),)
-    )
+    ran = namespace.sh("true", lower=[namespace.base, layer], mounts=(Tmpfs(mount_target),))
 
     assert (0, {}) == (ran.status.code, ran.changes())
 
@@ -153,7 +151,7 @@ def test_a_bind_source_that_is_a_link_is_not_followed(
     (tmp_path / "s").symlink_to(canary)
 
     with pytest.raises(UnsafePathError, match="symbolic link"):
-        namespace.sh("ls /m", mounts=(Mount("bind", "/m", str(tmp_path / "s")),))
+        namespace.sh("ls /m", mounts=(Bind("/m", str(tmp_path / "s")),))
 
 
 OWN_PROGRAM = {

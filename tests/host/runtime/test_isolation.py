@@ -14,7 +14,7 @@ from host.runtime.programs import elf
 
 from imagebuild.errors import NamespacesUnavailableError
 from imagebuild.runtime.chroot import ChrootRuntime
-from imagebuild.runtime.spec import Mount
+from imagebuild.runtime.spec import Bind, Tmpfs
 
 DOCKER = "00000000a80425fb"
 NOTHING = "0000000000000000"
@@ -263,20 +263,20 @@ def test_the_same_program_connects_without_a_wall(base: Path, tmp_path: Path) ->
         assert 0 == runner("/connect", name, lower=[base, connector(tmp_path, name)]).status.code
 
 
-EXTRA: Dict[str, Tuple[Mount, str, str]] = {
+EXTRA: Dict[str, Tuple[Tmpfs, str, str]] = {
     "tmpfs": (
-        Mount("tmpfs", "/scratch/deep", size=1 << 20),
+        Tmpfs("/scratch/deep", size=1 << 20),
         "echo x > /scratch/deep/f && cat /scratch/deep/f",
         "x\n",
     ),
-    "tmpfs over a directory": (Mount("tmpfs", "/data"), "ls /data", ""),
-    "tmpfs through a link": (Mount("tmpfs", "/link/m"), "touch /tmp/m/x; ls /tmp/m", "x\n"),
+    "tmpfs over a directory": (Tmpfs("/data"), "ls /data", ""),
+    "tmpfs through a link": (Tmpfs("/link/m"), "touch /tmp/m/x; ls /tmp/m", "x\n"),
 }
 
 
 @pytest.mark.parametrize("mount, script, out", EXTRA.values(), ids=EXTRA)
 def test_further_mounts_leave_nothing_behind(
-    namespace: Any, base: Path, tmp_path: Path, mount: Mount, script: str, out: str
+    namespace: Any, base: Path, tmp_path: Path, mount: Tmpfs, script: str, out: str
 ) -> None:
     """Rows 31, 37: a missing target is made, and no stub of it reaches the layer."""
     layer = tmp_path / "layer"
@@ -295,9 +295,9 @@ def test_binds_of_directory_file_and_descriptor(namespace: Any, tmp_path: Path) 
     (source / "f").write_text("from outside\n")
     pinned = os.open(source, os.O_PATH)
     mounts = (
-        Mount("bind", "/run/secrets/one", str(source / "f"), readonly=True),
-        Mount("bind", "/cache", pinned),
-        Mount("bind", "/ro", str(source), readonly=True),
+        Bind("/run/secrets/one", str(source / "f"), readonly=True),
+        Bind("/cache", pinned),
+        Bind("/ro", str(source), readonly=True),
     )
 
     ran = namespace.sh(
@@ -318,7 +318,7 @@ def test_a_mount_stub_cannot_be_swapped_for_a_host_path(namespace: Any, tmp_path
     (canary / "file").write_text("safe")
 
     ran = namespace.sh(
-        f"rm -rf /a 2>/dev/null; mv /a /b; ln -s {canary} /a", mounts=(Mount("tmpfs", "/a/b"),)
+        f"rm -rf /a 2>/dev/null; mv /a /b; ln -s {canary} /a", mounts=(Tmpfs("/a/b"),)
     )
 
     assert "safe" == (canary / "file").read_text()
@@ -327,4 +327,4 @@ def test_a_mount_stub_cannot_be_swapped_for_a_host_path(namespace: Any, tmp_path
 
 def test_the_chroot_runtime_says_that_it_has_no_mounts(chroot: Any) -> None:
     with pytest.raises(NamespacesUnavailableError, match="mount namespace"):
-        chroot.sh("true", mounts=(Mount("tmpfs", "/a"),))
+        chroot.sh("true", mounts=(Tmpfs("/a"),))

@@ -21,7 +21,7 @@ from imagebuild.runtime.failure import unexpected
 from imagebuild.runtime.hostfiles import check_single_threaded, give_pipes, host_files, own_program
 from imagebuild.runtime.inroot import resolve
 from imagebuild.runtime.output import Output
-from imagebuild.runtime.spec import ExitStatus, ProcessSpec
+from imagebuild.runtime.spec import ExitStatus, Inline, Mount, ProcessSpec, wants_namespace
 from imagebuild.runtime.supervise import supervise
 from imagebuild.snapshot import compare, copying
 
@@ -65,7 +65,7 @@ class ChrootRuntime:
         try:
             os.mkdir(root, 0o755)
             copying.copy_merged(lower, root)
-            injected = _inject(root, host_files(spec))
+            injected = _inject(root, host_files(spec), spec.mounts)
             before = compare.take(root)
             compare.settle(before, os.path.join(work, "clock"))
         except OSError as error:
@@ -82,7 +82,7 @@ class ChrootRuntime:
         self, root: str, spec: ProcessSpec, stdout: int, stderr: int, stdin: Optional[int]
     ) -> ExitStatus:
         rules, own = self._rules(spec), own_program()
-        output = Output(stdout, stderr)
+        output = Output(stdout, stderr, spec.masked)
 
         def child(status: int) -> NoReturn:
             gc.disable()
@@ -120,10 +120,11 @@ class ChrootRuntime:
 
 
 def _refuse_unsupported(spec: ProcessSpec) -> None:
-    if spec.mounts:
+    targets = [mount.target for mount in spec.mounts if wants_namespace(mount)]
+    if targets:
         raise NamespacesUnavailableError(
-            "RUN --mount needs a mount namespace, which the chroot runtime does not have",
-            hint="give the builder CAP_SYS_ADMIN and set [kaniko].runtime to namespace",
+            f"RUN --mount on {', '.join(targets)} needs a mount namespace, which the chroot runtime does not have",
+            hint="give the builder CAP_SYS_ADMIN, and set [kaniko].runtime to auto or namespace",
         )
 
 
@@ -141,15 +142,18 @@ def _leave_network() -> None:
 Injected = Dict[bytes, Tuple[int, int]]
 
 
-def _inject(root: str, files: Dict[str, bytes]) -> Injected:
-    """Put devices and the host's resolver files into the copied root, in place of the image's."""
+def _inject(root: str, files: Dict[str, bytes], mounts: Sequence[Mount]) -> Injected:
+    """Put devices, the host's resolver files and `mounts` into the copied root, in place of the image's."""
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     out: Injected = {}
     try:
         for name, major, minor in _DEVICES:
             _inject_device(root_fd, name, os.makedev(major, minor))
         for path, content in files.items():
-            out.update(_inject_file(root_fd, path, content))
+            out.update(_inject_file(root_fd, path, content, 0o644))
+        for mount in mounts:
+            if isinstance(mount, Inline):
+                out.update(_inject_file(root_fd, mount.target, mount.content, mount.mode))
     finally:
         os.close(root_fd)
     return out
@@ -182,7 +186,7 @@ def _inject_device(root_fd: int, name: str, device: int) -> None:
         os.close(dev)
 
 
-def _inject_file(root_fd: int, path: str, content: bytes) -> Injected:
+def _inject_file(root_fd: int, path: str, content: bytes, mode: int) -> Injected:
     directory, _, name = path.rpartition("/")
     try:
         parent, names = _parent(root_fd, directory)
@@ -195,10 +199,10 @@ def _inject_file(root_fd: int, path: str, content: bytes) -> Injected:
         fd = os.open(
             name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent
         )
-        os.fchmod(fd, 0o644)
-        os.write(fd, content)
-        status = os.fstat(fd)
-        os.close(fd)
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+            os.fchmod(fd, mode)
+            status = os.fstat(fd)
         os.utime(parent, ns=(times.st_atime_ns, times.st_mtime_ns))
     finally:
         os.close(parent)

@@ -6,7 +6,7 @@ import sys
 from typing import Callable, Optional, Sequence
 
 from imagebuild.errors import NamespacesUnavailableError, OverlayUnavailableError
-from imagebuild.runtime.spec import ExitStatus, ProcessSpec, Runtime
+from imagebuild.runtime.spec import ExitStatus, ProcessSpec, Runtime, wants_namespace
 
 
 class FallbackRuntime:
@@ -36,7 +36,7 @@ class FallbackRuntime:
                 lower, upper, work, spec, stdout=stdout, stderr=stderr, stdin=stdin
             )
         except (NamespacesUnavailableError, OverlayUnavailableError) as error:
-            if spec.mounts:  # the second one has none
+            if any(map(wants_namespace, spec.mounts)):  # the second one has none
                 raise
             reason = error.message
         second = self.second()

@@ -14,7 +14,7 @@ import struct
 from typing import Dict, NoReturn, Optional, Sequence
 
 from imagebuild.errors import NamespacesUnavailableError
-from imagebuild.runtime import confine, overlay, rootfs, seccomp, syscalls
+from imagebuild.runtime import confine, mounts, overlay, rootfs, seccomp, syscalls
 from imagebuild.runtime.hostfiles import check_single_threaded, give_pipes, host_files, own_program
 from imagebuild.runtime.output import Output
 from imagebuild.runtime.spec import ExitStatus, ProcessSpec
@@ -45,7 +45,7 @@ class NamespaceRuntime:
         rules = _rules(spec)
         files = host_files(spec)
         own = own_program()
-        output = Output(stdout, stderr)
+        output = Output(stdout, stderr, spec.masked)
 
         def child(status: int) -> NoReturn:
             gc.disable()
@@ -99,9 +99,10 @@ def _enter_namespaces(
     os.umask(0)
     below = overlay.mount_below(layers, scratch)
     rootfs.refuse_redirects(below)
-    needed = rootfs.mount_points(spec, files)
+    staged = mounts.stage(spec.mounts, scratch)
+    needed = rootfs.mount_points(files) + mounts.points_of(staged)
     root = overlay.mount_merged(layers, below, upper_fd, work_fd, scratch, needed)
-    rootfs.furnish(root, scratch, spec, files)
+    rootfs.furnish(root, scratch, files, staged)
     return root
 
 

@@ -11,7 +11,9 @@ import os
 import select
 import stat
 from contextlib import suppress
-from typing import Dict
+from typing import Dict, Sequence
+
+from imagebuild.runtime.mask import Masker
 
 _BLOCK = 1 << 16
 
@@ -23,11 +25,14 @@ class Output:
     :ivar stderr: the descriptor for the command.
     """
 
-    def __init__(self, stdout: int, stderr: int) -> None:
+    def __init__(self, stdout: int, stderr: int, masked: Sequence[bytes] = ()) -> None:
+        """:param masked: texts that do not reach a file."""
+        self._masked = masked
         self._files: Dict[int, int] = {}  # reading end -> file
+        self._maskers: Dict[int, Masker] = {}  # reading end -> what its file must not show
         self._writers: Dict[int, int] = {}  # file -> writing end
         self.stdout, self.stderr = self._for_command(stdout), self._for_command(stderr)
-        self.errors = stderr
+        self._errors = stderr
 
     def _for_command(self, fd: int) -> int:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -36,6 +41,7 @@ class Output:
             read_end, self._writers[fd] = os.pipe()
             os.set_blocking(read_end, False)
             self._files[read_end] = fd
+            self._maskers[read_end] = Masker(self._masked)
         return self._writers[fd]
 
     def close_writers(self) -> None:
@@ -74,9 +80,8 @@ class Output:
     def _carry(self, read_end: int) -> bool:
         """Carry one block; False at the end."""
         block = os.read(read_end, _BLOCK)
-        view = memoryview(block)
-        while view:
-            view = view[os.write(self._files[read_end], view) :]
+        masker = self._maskers[read_end]
+        _write(self._files[read_end], masker.feed(block) if block else masker.finish())
         return bool(block)
 
     def _drain(self) -> None:
@@ -85,3 +90,15 @@ class Output:
             with suppress(BlockingIOError):
                 while self._carry(fd):
                     pass
+            _write(self._files[fd], self._maskers[fd].finish())
+
+    def note(self, text: str) -> None:
+        """A line of our own, behind what the command wrote to its stderr."""
+        line, masker = f"{text}\n".encode("utf-8", "backslashreplace"), Masker(self._masked)
+        _write(self._errors, masker.feed(line) + masker.finish())
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

@@ -20,9 +20,10 @@ from imagebuild.errors import OverlayUnavailableError, StepError
 from imagebuild.runtime import syscalls
 from imagebuild.runtime.inroot import Resolved, resolve
 
-#: index, metacopy, redirect_dir and xino would leave metadata in the upper directory that only overlayfs understands.
+#: index, metacopy, redirect_dir and xino would leave metadata in the upper directory that only overlayfs understands;
+#: an upper directory that is thrown away may have it.
 #: volatile: the upper directory is scratch until its layer is written, so a RUN's fsync need not reach the disk.
-_OPTIONS = "redirect_dir=off,index=off,metacopy=off,xino=off"
+_OPTIONS = "index=off,xino=off"
 _VOLATILE = ",volatile"
 
 
@@ -102,6 +103,28 @@ def mount_merged(
     return open_path("root", scratch)
 
 
+def mount_view(lower: Sequence[int], upper: str, scratch: int, name: str) -> None:
+    """Mount the merged view of `lower` (lowest first) on the directory `name` in `scratch`.
+
+    :param upper: a directory with the empty directories ``upper`` and ``work`` that takes what is written; a change of
+        metadata copies no content. "" for a read-only view.
+    """
+    target = open_path(name, scratch)
+    if not upper:
+        _mount([open_path("empty", scratch), *lower], "", target, writable=False)
+        return
+    upper_fd, work_fd = (open_directory(os.path.join(upper, part)) for part in ("upper", "work"))
+    stack = list(lower) or [open_path("empty", scratch)]
+    _copy_metadata(stack[-1], upper_fd)
+    where = f",upperdir={upper_fd},workdir={work_fd}"
+    try:
+        _mount(stack, where, target, writable=True, metacopy="on")
+    except (
+        OverlayUnavailableError
+    ):  # a kernel that knows no metacopy, or a lower file system unfit for it
+        _mount(stack, where, target, writable=True)
+
+
 def try_mount(directory: str) -> None:
     """Mount an overlay of the empty directories lower, upper, work and root in ``directory``.
 
@@ -113,9 +136,12 @@ def try_mount(directory: str) -> None:
     _mount([lower], f",upperdir={upper},workdir={work}", root, writable=True)
 
 
-def _mount(lower: Sequence[int], upper: str, target: int, *, writable: bool) -> None:
+def _mount(
+    lower: Sequence[int], upper: str, target: int, *, writable: bool, metacopy: str = "off"
+) -> None:
     layers = ":".join(str(fd) for fd in reversed(lower))  # overlayfs wants the topmost first
-    options = f"lowerdir={layers}{upper},{_OPTIONS}"
+    redirect = "on" if metacopy == "on" else "off"  # where an upper copy finds its content
+    options = f"lowerdir={layers}{upper},metacopy={metacopy},redirect_dir={redirect},{_OPTIONS}"
     os.chdir("/proc/self/fd")
     try:
         if writable:

@@ -11,11 +11,11 @@ import os
 import stat
 from typing import Dict, Sequence, Tuple
 
-from imagebuild.errors import StepError, UnsafePathError
+from imagebuild.errors import UnsafePathError
 from imagebuild.runtime import syscalls
 from imagebuild.runtime.inroot import resolve
+from imagebuild.runtime.mounts import Staged, attach
 from imagebuild.runtime.overlay import MountPoint, fd_path, open_path, touch
-from imagebuild.runtime.spec import Mount, ProcessSpec
 from imagebuild.runtime.syscalls import (
     MS_BIND,
     MS_NODEV,
@@ -58,12 +58,11 @@ _READONLY_PROC = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 _QUIET = MS_NOSUID | MS_NODEV | MS_NOEXEC
 
 
-def mount_points(spec: ProcessSpec, files: Dict[str, bytes]) -> Tuple[MountPoint, ...]:
-    """Every path on which `furnish` mounts."""
+def mount_points(files: Dict[str, bytes]) -> Tuple[MountPoint, ...]:
+    """Every path on which `furnish` mounts by itself."""
     return (
         *(MountPoint(f"/{name}", directory=True, follow=False) for name in _SYSTEM_DIRECTORIES),
         *(MountPoint(path, directory=False, follow=False, optional=True) for path in files),
-        *(MountPoint(m.target, directory=_is_directory(m), follow=True) for m in spec.mounts),
     )
 
 
@@ -85,10 +84,11 @@ def refuse_redirects(below: int) -> None:
             )
 
 
-def furnish(root: int, scratch: int, spec: ProcessSpec, files: Dict[str, bytes]) -> None:
+def furnish(root: int, scratch: int, files: Dict[str, bytes], staged: Sequence[Staged]) -> None:
     """Mount everything inside ``root``. Has to run as a member of the RUN's own pid and network namespaces.
 
     :param files: text of files that are bound in read-only, by path in the root.
+    :raises StepError: where there is no place for one of the further mounts.
     """
     _mount_dev(root, scratch)
     syscalls.mount("proc", fd_path(open_path("proc", root)), "proc", _QUIET)
@@ -99,8 +99,8 @@ def furnish(root: int, scratch: int, spec: ProcessSpec, files: Dict[str, bytes])
     _make_readonly(open_path("proc", root), _READONLY_PROC)
     for number, (path, content) in enumerate(files.items()):
         _bind_file(root, path, scratch, f"file-{number}", content)
-    for mount in spec.mounts:
-        _mount_extra(root, mount)
+    for mount in staged:
+        attach(root, mount)
 
 
 def _mount_dev(root: int, scratch: int) -> None:
@@ -176,45 +176,6 @@ def _bind_file(root: int, path: str, scratch: int, name: str, content: bytes) ->
     os.close(fd)
     _bind(open_path(name, scratch), target.fd)
     _remount_readonly(resolve(root, path, follow_last=False).fd, _QUIET)
-
-
-def _is_directory(mount: Mount) -> bool:
-    """Whether the target of a mount has to be a directory."""
-    if mount.type == "tmpfs":
-        return True
-    if isinstance(mount.source, int):
-        return stat.S_ISDIR(os.fstat(mount.source).st_mode)
-    mode = os.lstat(mount.source).st_mode
-    if stat.S_ISLNK(mode):
-        raise UnsafePathError(f'the source "{mount.source}" of a mount is a symbolic link')
-    return stat.S_ISDIR(mode)
-
-
-def _mount_extra(root: int, mount: Mount) -> None:
-    target = resolve(root, mount.target)
-    if not target.found:
-        raise StepError(f'cannot mount on "{mount.target}": it is the root directory')
-    if mount.type == "tmpfs":
-        size = f",size={mount.size}" if mount.size else ""
-        data = f"mode={mount.mode:o}{size}"
-        flags = _QUIET | (MS_RDONLY if mount.readonly else 0)
-        syscalls.mount("tmpfs", fd_path(target.fd), "tmpfs", flags, data)
-        return
-    source = _here(mount.source) if isinstance(mount.source, int) else open_path(mount.source)
-    _bind(source, target.fd)
-    flags = MS_REMOUNT | MS_BIND | MS_NODEV | MS_NOSUID | (MS_RDONLY if mount.readonly else 0)
-    syscalls.mount("", fd_path(resolve(root, mount.target).fd), flags=flags)
-
-
-def _here(pinned: int) -> int:
-    """The same file or directory through a mount of our own namespace: a bind takes no other.
-
-    :raises UnsafePathError: where its path leads to something else by now (CVE-2024-11218).
-    """
-    fd = open_path(os.readlink(fd_path(pinned)))
-    if not os.path.samestat(os.fstat(fd), os.fstat(pinned)):
-        raise UnsafePathError("the source of a bind mount was exchanged while it was mounted")
-    return fd
 
 
 def enter(root: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Optional, Protocol, Sequence, Tuple, Union
 
 #: Docker's and BuildKit's default for an image that sets no PATH.
@@ -10,23 +10,77 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
-class Mount:
-    """A further mount of one RUN (``RUN --mount``). It is never part of the step's layer.
+class Bind:
+    """A file, directory or socket of the host, seen inside the root.
 
-    :param type: "bind" or "tmpfs".
-    :param target: path inside the root; symbolic links on the way resolve inside the root. Made where missing.
-    :param source: for a bind, a host path, or an open descriptor (O_PATH will do) that pins file or directory.
+    :param target: path inside the root, as in all mounts; symbolic links on the way resolve inside the root. Made where
+        missing, and then never part of the layer.
+    :param source: a host path, or an open descriptor (O_PATH will do) that pins what is mounted.
     :param readonly: writes fail with EROFS.
-    :param size: of a tmpfs in bytes; 0 leaves it to the kernel (half of the memory).
-    :param mode: of a tmpfs' root directory.
     """
 
-    type: str
     target: str
-    source: Union[str, int] = ""
+    source: Union[str, int]
     readonly: bool = False
+
+
+@dataclass(frozen=True)
+class Tmpfs:
+    """An empty directory in memory.
+
+    :param size: in bytes; 0 leaves it to the kernel (half of the memory).
+    :param mode: of its root directory.
+    """
+
+    target: str
     size: int = 0
     mode: int = 0o1777
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A file or directory out of the merged view of some directories, as overlayfs shows it.
+
+    :param lower: host directories, lowest first.
+    :param source: a path in the merged view; links in it resolve inside the view.
+    :param scratch: a host directory with the empty directories ``upper`` and ``work``, which take what is written; ""
+        makes writes fail with EROFS.
+    :param readonly: writes fail with EROFS, but `settled` was done before.
+    :param settled: paths of regular files in the view, and the mode that each gets; with `mtime` in nanoseconds, and root
+        as their owner. The files themselves are not touched.
+    """
+
+    target: str
+    lower: Tuple[str, ...]
+    source: str = "/"
+    scratch: str = ""
+    readonly: bool = True
+    settled: Tuple[Tuple[bytes, int], ...] = ()
+    mtime: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Inline:
+    """A file in memory. The RUN may write it; what it writes is gone afterwards.
+
+    :param private: a secret: never on a disk, nor in swap where the kernel can help it. Nothing of it can be executed.
+    """
+
+    target: str
+    content: bytes = field(repr=False)
+    mode: int = 0o400
+    uid: int = 0
+    gid: int = 0
+    private: bool = True
+
+
+Mount = Union[Bind, Tmpfs, Merged, Inline]
+"""A further mount of one RUN (``RUN --mount``). It is never part of the step's layer."""
+
+
+def wants_namespace(mount: Mount) -> bool:
+    """Whether nothing but a mount will do. A file that is no secret can lie in a copied root for a while."""
+    return not isinstance(mount, Inline) or mount.private
 
 
 @dataclass(frozen=True)
@@ -39,11 +93,13 @@ class ProcessSpec:
     :param groups: the supplementary groups, exactly.
     :param network: "host" (the caller's network) or "none" (a loopback interface and nothing else).
     :param terminal: leave the process in the caller's session and foreground process group, for interactive use.
+    :param mounts: in any order: one inside another is mounted after it.
     :param no_new_privileges: None takes the runtime's default (namespace: off as in Docker, chroot: on).
+    :param masked: texts that never reach a log file; "***" stands there for them.
     """
 
     args: Tuple[str, ...]
-    env: Tuple[Tuple[str, str], ...] = ()
+    env: Tuple[Tuple[str, str], ...] = field(default=(), repr=False)
     cwd: str = "/"
     uid: int = 0
     gid: int = 0
@@ -53,6 +109,7 @@ class ProcessSpec:
     mounts: Tuple[Mount, ...] = ()
     terminal: bool = False
     no_new_privileges: Optional[bool] = None
+    masked: Tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

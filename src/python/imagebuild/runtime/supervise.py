@@ -73,7 +73,7 @@ def supervise(child: Child, *, pid_namespace: bool, terminal: bool, output: Outp
         os.close(read_end)
         output.close()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    return _conclude(records, forwarding.first, output.errors)
+    return _conclude(records, forwarding.first, output)
 
 
 def _fork_keeper(
@@ -250,13 +250,13 @@ def _parse(data: bytes) -> Dict[bytes, bytes]:
     return records
 
 
-def _conclude(records: Dict[bytes, bytes], interrupted: int, stderr: int) -> ExitStatus:
+def _conclude(records: Dict[bytes, bytes], interrupted: int, output: Output) -> ExitStatus:
     if _FAILED in records:
         raise decode(records[_FAILED])
     if _CANNOT_START in records:
         body = records[_CANNOT_START]
         message = body[1:].decode("utf-8", "replace")
-        os.write(stderr, f"{message}\n".encode("utf-8", "backslashreplace"))
+        output.note(message)
         return ExitStatus(body[0], 0, interrupted, message)
     if _EXITED not in records:  # somebody killed the keeper, and the kernel the command with it
         return ExitStatus(128 + signal.SIGKILL, signal.SIGKILL, interrupted)
@@ -265,5 +265,5 @@ def _conclude(records: Dict[bytes, bytes], interrupted: int, stderr: int) -> Exi
     code = 128 + number if number else os.WEXITSTATUS(status)
     message = _BAD_SYSTEM_CALL if code == 128 + signal.SIGSYS else ""
     if message:
-        os.write(stderr, f"{message}\n".encode())
+        output.note(message)
     return ExitStatus(code, number, interrupted, message)
