@@ -15,6 +15,7 @@ from imagebuild.layer.pax import MAX_HEADER, parse_integer, parse_time, read_rec
 from imagebuild.layer.sparse import Expanded, SparseMap, read_old_gnu, read_pax_0, read_pax_1
 from imagebuild.layer.streams import ByteSource
 from imagebuild.layer.tape import Tape
+from imagebuild.layer.whiteouts import meant
 
 MAX_ENTRIES = 3_000_000
 MAX_FILE = 1 << 40
@@ -105,7 +106,19 @@ class _Extended:
 
 
 def read_entries(stream: ByteSource) -> Iterator[Tuple[Entry, Content]]:
-    """The entries of an uncompressed tar in their order, each with its content.
+    """The entries of a layer's uncompressed tar, as `read_archive` gives them, with deletions by their kinds.
+
+    :raises MalformedError: as `read_archive`.
+    :raises UnsafePathError: as `read_archive`.
+    """
+    for entry, content in read_archive(stream):
+        meaning = meant(entry)
+        if meaning is not None:
+            yield meaning, content
+
+
+def read_archive(stream: ByteSource) -> Iterator[Tuple[Entry, Content]]:
+    """The entries of an uncompressed tar in their order, each with its content; every name is an ordinary one.
 
     The content is valid until the next entry is asked for. The stream is read to its end.
 
@@ -151,13 +164,8 @@ def _one(
         raise MalformedError(
             f"a file of {size} bytes is larger than we unpack", expected=f"at most {MAX_FILE}"
         )
-    entry = (
-        _entry(header, records, kind, size if kind == kinds.FILE else 0)
-        if kind in kinds.KINDS
-        else None
-    )
-    if entry is not None:
-        yield entry, content
+    if kind in kinds.KINDS:
+        yield _entry(header, records, kind, size if kind == kinds.FILE else 0), content
     content.finish()
     tape.skip(-stored % _BLOCK)
 
@@ -210,7 +218,7 @@ def _sparse_map(
     return None, 0
 
 
-def _entry(header: Header, records: Dict[bytes, bytes], kind: str, size: int) -> Optional[Entry]:
+def _entry(header: Header, records: Dict[bytes, bytes], kind: str, size: int) -> Entry:
     name = records.get(b"GNU.sparse.name") or records.get(b"path") or header.name
     path = clean_name(name)
     linkname = records.get(b"linkpath", header.linkname)
@@ -218,22 +226,24 @@ def _entry(header: Header, records: Dict[bytes, bytes], kind: str, size: int) ->
         raise MalformedError(f"layer entry {shown(path)} has a NUL in its name")
     if len(path) > MAX_PATH or len(linkname) > (MAX_TARGET if kind == kinds.SYMLINK else MAX_PATH):
         raise MalformedError(f"layer entry {shown(path)} has a name or target that is too long")
-    return _placed(
-        Entry(
-            path,
-            kind,
-            header.mode,
-            _owner(records, b"uid", header.uid),
-            _owner(records, b"gid", header.gid),
-            size,
-            parse_time(records[b"mtime"])
-            if b"mtime" in records
-            else header.mtime * kinds.NANOSECONDS,
-            _link(path, kind, linkname),
-            header.dev_major,
-            header.dev_minor,
-            _xattrs(records) if len(records) else (),
+    if path == kinds.ROOT and kind != kinds.DIR:
+        raise UnsafePathError(
+            f"a layer entry makes the root a {kind}",
+            expected="a directory",
+            hint="the layer is broken or hostile",
         )
+    return Entry(
+        path,
+        kind,
+        header.mode,
+        _owner(records, b"uid", header.uid),
+        _owner(records, b"gid", header.gid),
+        size,
+        parse_time(records[b"mtime"]) if b"mtime" in records else header.mtime * kinds.NANOSECONDS,
+        _link(path, kind, linkname),
+        header.dev_major,
+        header.dev_minor,
+        _xattrs(records) if len(records) else (),
     )
 
 
@@ -266,34 +276,3 @@ def _xattrs(records: Dict[bytes, bytes]) -> Tuple[Tuple[str, bytes], ...]:
         if key.startswith(prefix)
     ]
     return tuple(sorted(pair for pair in found if not pair[0].startswith(_OVERLAY)))
-
-
-def _placed(entry: Entry) -> Optional[Entry]:
-    """`entry` with whiteout names turned into their kinds, or None for a marker that means nothing any more."""
-    head, _, name = entry.path.rpartition(b"/")
-    if entry.path == kinds.ROOT and entry.kind != kinds.DIR:
-        raise UnsafePathError(
-            f"a layer entry makes the root a {entry.kind}",
-            expected="a directory",
-            hint="the layer is broken or hostile",
-        )
-    if entry.kind == kinds.CHAR and entry.dev_major == entry.dev_minor == 0:
-        return Entry(
-            entry.path, kinds.WHITEOUT
-        )  # what overlayfs, and so every runtime on it, takes it for
-    if not name.startswith(kinds.WHITEOUT_PREFIX):
-        return None if kinds.WHITEOUT_META_PREFIX in entry.path and _in_meta(head) else entry
-    if name == kinds.OPAQUE_NAME:
-        return Entry(head or kinds.ROOT, kinds.OPAQUE)
-    if name.startswith(kinds.WHITEOUT_META_PREFIX):
-        return None  # AUFS bookkeeping
-    hidden = name[len(kinds.WHITEOUT_PREFIX) :]
-    if hidden in (b"", b".", b".."):
-        raise UnsafePathError(
-            f"layer entry {shown(entry.path)} deletes a directory's own name or its parent"
-        )
-    return Entry(kinds.join(head or kinds.ROOT, hidden), kinds.WHITEOUT)
-
-
-def _in_meta(head: bytes) -> bool:
-    return any(part.startswith(kinds.WHITEOUT_META_PREFIX) for part in head.split(b"/"))
