@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "symbolic_mode": "errors",
     "dockerfile": f"{VALUES} llb symbolic_mode",
     "lower": f"{VALUES} layer llb users dockerfile",
+    "check": f"{VALUES} llb dockerfile lower",
     "seams": f"{VALUES} layer llb",
     "snapshot": f"{VALUES} layer llb seams",
     "runtime": f"{VALUES} layer llb users seams snapshot",  # chroot compares a copied root

@@ -1,0 +1,178 @@
+"""Rules about ARG and ENV: what is used, what is defined, what is secret."""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, Iterable, List, Set, Tuple
+
+from imagebuild.check.finding import Found
+from imagebuild.check.likeness import near
+from imagebuild.check.subject import Subject
+from imagebuild.check.variables import View
+from imagebuild.dockerfile.instructions.base import Instruction
+from imagebuild.dockerfile.instructions.variables import Arg, Env, Label
+from imagebuild.dockerfile.model import Dockerfile
+from imagebuild.dockerfile.platforms import platform_args
+from imagebuild.errors import SourceRange
+
+_PROXIES = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"})
+_READ_BY_BUILDERS = re.compile(r"BUILDKIT_|SOURCE_DATE_EPOCH\Z")
+_MAY_READ_ENVIRONMENT = ("RUN", "ONBUILD")
+
+# A name with one of these words at its start, at its end or between underscores is a secret's,
+# unless it has one of the others. As BuildKit has both lists.
+_SECRET = "apikey auth credential credentials key password pword passwd secret token"
+_HARMLESS = "public file version"
+
+
+def _word_of(words: str) -> re.Pattern[str]:
+    return re.compile(rf"(?:_|^)(?:{'|'.join(words.split())})(?:_|$)", re.IGNORECASE)
+
+
+_SECRET_NAME, _HARMLESS_NAME = _word_of(_SECRET), _word_of(_HARMLESS)
+
+
+def undefined_var(subject: Subject) -> Iterable[Found]:
+    """Where the base image may define a name, only those that it will not: arguments of the platform, and slips."""
+    automatic = platform_args(subject.given.platform, "").keys()
+    before_from = {name for arg in subject.dockerfile.global_args for name, _ in arg.args}
+    for view in subject.views:
+        for name in sorted(view.undefined):
+            close = near(name, view.scope.env.keys() | view.scope.declared)
+            if view.scope.is_open and not close and name not in automatic:
+                continue
+            said = f" (did you mean ${close}?)" if close else ""
+            hint = f"add `ARG {name}` to this stage, above this line"
+            if close and name not in automatic | before_from:
+                hint = f"write ${close}"
+            elif name not in automatic | before_from:
+                hint = f"give it a value with ARG or ENV in this stage, or write ${{{name}:-}}"
+            message = f"Usage of undefined variable '${name}'{said}"
+            yield Found(view.instruction.source, message, hint)
+
+
+def unused_arg(subject: Subject) -> Iterable[Found]:
+    """An ARG that nothing below it names, and no RUN below it could read from its environment."""
+    yield from _unused_global_args(subject.dockerfile, subject.given.used_args)
+    texts = _Texts(subject)
+    for stage in subject.stages:
+        for arg in stage.instructions:
+            if isinstance(arg, Arg) and not texts.may_be_read_below(stage.index, arg):
+                for name, _ in arg.args:
+                    used = name in subject.given.used_args or _READ_BY_BUILDERS.match(name)
+                    if not used and not texts.is_named_below(stage.index, arg, name):
+                        yield Found(
+                            arg.source,
+                            f"ARG {name} is never used: nothing below it in its stage names it, and no RUN follows",
+                            "remove it, or move it above what needs it",
+                        )
+
+
+def _unused_global_args(dockerfile: Dockerfile, used_outside: Iterable[str]) -> Iterable[Found]:
+    outside = frozenset(used_outside)
+    again = {
+        name
+        for stage in dockerfile.stages
+        for item in stage.instructions
+        if isinstance(item, Arg)
+        for name, _ in item.args
+    }
+    for number, arg in enumerate(dockerfile.global_args):
+        texts = [other.text for other in dockerfile.global_args[number + 1 :]]
+        texts.extend(stage.base.text for stage in dockerfile.stages)
+        for name, _ in arg.args:
+            if name in again | outside or _READ_BY_BUILDERS.match(name):
+                continue
+            if _count(name, arg.text) < 2 and not any(_count(name, text) for text in texts):
+                yield Found(
+                    arg.source,
+                    f"ARG {name} is never used: no FROM names it, and no stage repeats it",
+                    f"remove it; if a stage shall see it, repeat `ARG {name}` in the stage",
+                )
+
+
+class _Texts:
+    """The text of every instruction with its here-documents and without comments, and which stages build on which."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        lines = subject.lexed.source.lines
+        starts = [raw.source.start_line for raw in subject.lexed.instructions]
+        ends = [*starts[1:], len(lines) + 1]
+        self._texts: Dict[int, str] = {
+            start: "\n".join(
+                line for line in lines[start - 1 : end - 1] if not line.lstrip().startswith("#")
+            )
+            for start, end in zip(starts, ends)
+        }
+
+    def is_named_below(self, stage: int, arg: Arg, name: str) -> bool:
+        texts = (self._texts[item.source.start_line] for item in self._below(stage, arg))
+        own = self._texts[arg.source.start_line]
+        return _count(name, own) > 1 or any(_count(name, text) for text in texts)
+
+    def may_be_read_below(self, stage: int, arg: Arg) -> bool:
+        return any(item.KEYWORD in _MAY_READ_ENVIRONMENT for item in self._below(stage, arg))
+
+    def _below(self, stage: int, arg: Arg) -> List[Instruction]:
+        """What comes behind `arg` in its stage, and all of the stages that start from this one."""
+        return [
+            item
+            for other in self._subject.stages[stage:]
+            for item in other.instructions
+            if stage in self._subject.lineage(other.index)
+            and item.source.start_line > arg.source.start_line
+        ]
+
+
+def _count(name: str, text: str) -> int:
+    return len(re.findall(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", text))
+
+
+def undeclared_build_arg(subject: Subject) -> Iterable[Found]:
+    """A build argument of this target that nothing takes up."""
+    if not subject.stages:
+        return
+    known: Set[str] = set(platform_args(subject.given.platform, ""))
+    for arg in (*subject.dockerfile.global_args, *(view.instruction for view in subject.views)):
+        known.update(name for name, _ in (arg.args if isinstance(arg, Arg) else ()))
+    for name in sorted(subject.given.build_args.keys() - subject.given.shared_args - known):
+        if name.lower() not in _PROXIES and not _READ_BY_BUILDERS.match(name):
+            close = near(name, known)
+            said = f" (did you mean {close}?)" if close else ""
+            message = f'the build argument "{name}" is declared by no ARG and has no effect{said}'
+            yield Found(subject.line(1), message, f"add `ARG {name}`, or do not give it")
+
+
+def secrets_used_in_arg_or_env(subject: Subject) -> Iterable[Found]:
+    for view in subject.views:
+        for name in _defined(view):
+            if _SECRET_NAME.search(name) and not _HARMLESS_NAME.search(name):
+                keyword = view.instruction.KEYWORD
+                yield Found(
+                    view.instruction.source,
+                    f'Do not use ARG or ENV instructions for sensitive data ({keyword} "{name}")',
+                    "whoever has the image can read it; use RUN --mount=type=secret",
+                )
+
+
+def _defined(view: View) -> Tuple[str, ...]:
+    if isinstance(view.instruction, Arg):
+        return tuple(name for name, _ in view.instruction.args)
+    if isinstance(view.instruction, Env):
+        return tuple(name for name, _ in view.instruction.pairs)
+    return ()
+
+
+def legacy_key_value_format(subject: Subject) -> Iterable[Found]:
+    for view in subject.views:
+        item = view.instruction
+        if isinstance(item, (Env, Label)) and item.legacy:
+            yield _legacy(item.source, item.KEYWORD)
+
+
+def _legacy(source: SourceRange, keyword: str) -> Found:
+    message = f'"{keyword} key=value" should be used instead of legacy "{keyword} key value" format'
+    return Found(
+        source, message, "put an equals sign between name and value, and quotes around blanks"
+    )

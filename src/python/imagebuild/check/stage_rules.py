@@ -1,0 +1,131 @@
+"""Rules about FROM, and about what names a stage."""
+
+from __future__ import annotations
+
+import re
+from typing import Iterable, Set
+
+from imagebuild.check.finding import Found
+from imagebuild.check.likeness import near
+from imagebuild.check.subject import Subject
+from imagebuild.check.variables import Scope, global_scope, value
+from imagebuild.dockerfile.instructions.base import Instruction
+from imagebuild.dockerfile.model import Dockerfile, Stage
+from imagebuild.errors import ImageBuildError
+from imagebuild.oci.reference import ImageRef
+
+_TARGET_PLATFORM = re.compile(r"\$(?:TARGETPLATFORM|\{TARGETPLATFORM\})\Z")
+_BARE = re.compile(r"[A-Za-z0-9_-]+\Z")  # no registry, path, tag or digest
+
+
+def undefined_arg_in_from(subject: Subject) -> Iterable[Found]:
+    names = subject.outer.env.keys() | subject.outer.declared
+    for stage in subject.stages:
+        for name in sorted(_undefined(subject.dockerfile, subject.outer, stage)):
+            close = near(name, names)
+            yield Found(
+                stage.base.source,
+                f"FROM argument '{name}' is not declared" + _did_you_mean(close),
+                f"write ${{{close}}}" if close else f"add `ARG {name}=...` before the first FROM",
+            )
+
+
+def invalid_default_arg_in_from(subject: Subject) -> Iterable[Found]:
+    """Whether the file can be built as it is, with no build argument."""
+    dockerfile = subject.dockerfile
+    scope = global_scope(dockerfile, {}, subject.given.platform, subject.given.target)
+    for stage in dockerfile.stages:
+        if "$" not in stage.base.image or _undefined(dockerfile, scope, stage):
+            continue
+        image = value(stage.base.image, scope.env, dockerfile.escape)
+        if image is not None and not _is_image(image):
+            yield Found(
+                stage.base.source,
+                f"Default value for ARG {stage.base.image} results in empty or invalid base image name",
+                "give the ARG before the first FROM a default that makes an image name",
+            )
+
+
+def redundant_target_platform(subject: Subject) -> Iterable[Found]:
+    for stage in subject.stages:
+        if _TARGET_PLATFORM.match(stage.base.platform.strip("\"'")):
+            yield Found(
+                stage.base.source,
+                "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
+                "remove --platform",
+            )
+
+
+def from_platform_flag_const_disallowed(subject: Subject) -> Iterable[Found]:
+    """A stage whose name tells the system or the architecture is meant for it."""
+    for stage in subject.stages:
+        platform = stage.base.platform
+        parts = platform.lower().split("/")[:2]
+        if not platform or "$" in platform or any(part in stage.name for part in parts if part):
+            continue
+        yield Found(
+            stage.base.source,
+            f'FROM --platform flag should not use constant value "{platform}"',
+            "use $BUILDPLATFORM, remove --platform, or name the architecture in the stage's name",
+        )
+
+
+def unknown_stage(subject: Subject) -> Iterable[Found]:
+    """What is taken as an image and looks like a stage. (A number or a later stage in COPY --from is an error.)"""
+    for stage in subject.stages:
+        yield from _unknown_base(subject.dockerfile, stage)
+        earlier = {other.name for other in subject.stages[: stage.index] if other.name}
+        sources = subject.graph.sources[stage.index] if subject.graph else {}
+        for name, ref in sources.items():
+            close = near(name.lower(), earlier) if ref.image and _BARE.match(name) else ""
+            if close:
+                yield Found(
+                    _place(stage, name).source,
+                    f'"{name}" is no stage and is taken as an image' + _did_you_mean(close),
+                    f"write {close}",
+                )
+
+
+def _unknown_base(dockerfile: Dockerfile, stage: Stage) -> Iterable[Found]:
+    image = stage.base.image
+    later = [
+        other.base.source
+        for other in dockerfile.stages[stage.index + 1 :]
+        if other.name == image.lower()
+    ]
+    earlier = {other.name for other in dockerfile.stages[: stage.index] if other.name}
+    if image.lower() in earlier or not _BARE.match(image):
+        return
+    if later:
+        message = f'"{image}" is taken as an image: the stage of this name comes later, in line {later[0].start_line}'
+        yield Found(stage.base.source, message, "move that stage above this one, or rename it")
+        return
+    used_again = sum(other.base.image == image for other in dockerfile.stages) > 1
+    close = near(image.lower(), earlier)
+    if close and not used_again:
+        message = f'"{image}" is no stage and is taken as an image' + _did_you_mean(close)
+        yield Found(stage.base.source, message, f"write {close}")
+
+
+def _place(stage: Stage, name: str) -> Instruction:
+    """The instruction that takes files from `name`."""
+    from_flag = re.compile(rf"\bfrom=[\"']?{re.escape(name)}(?![\w.:/@-])")
+    found = (item for item in stage.instructions if from_flag.search(item.text))
+    return next(found, stage.base)
+
+
+def _undefined(dockerfile: Dockerfile, scope: Scope, stage: Stage) -> Set[str]:
+    words = (stage.base.image, stage.base.platform)
+    return set(scope.undefined(words, dockerfile.escape))
+
+
+def _is_image(text: str) -> bool:
+    try:
+        ImageRef.parse(text)
+    except ImageBuildError:
+        return False
+    return True
+
+
+def _did_you_mean(name: str) -> str:
+    return f" (did you mean {name}?)" if name else ""
