@@ -73,7 +73,7 @@ def draft(
     """
     dockerfile = parse(source.text, source.path)
     build_args = targets.build_args(options.build_args, _extra_build_args(target), environ)
-    stage = _stage(target, options, dockerfile)
+    stage = target_stage(target, options, dockerfile)
     graph = resolve_stages(dockerfile, build_args, stage, platform)
     refs = {item.label: ref.image for item, ref in zip(dockerfile.stages, graph.bases) if ref.image}
     content = [source.text, context.digest.fingerprint, context.root, sorted(build_args.items())]
@@ -179,7 +179,8 @@ def _declared(dockerfile: Dockerfile, values: Mapping[str, str]) -> Dict[str, st
     return {name: values[name] for name in names if name in values}
 
 
-def _stage(target: Target, options: KanikoSubsystem, dockerfile: Dockerfile) -> str:
+def target_stage(target: Target, options: KanikoSubsystem, dockerfile: Dockerfile) -> str:
+    """The stage to build; "" for the last one."""
     named = {stage.name for stage in dockerfile.stages}
     overriding = options.build_target_stage or ""
     if overriding and overriding.lower() in named:

@@ -10,6 +10,7 @@ from pants.engine.fs import Digest, Directory, FileEntry, SymlinkEntry
 from pants.engine.target import Target
 from pants.util.frozendict import FrozenDict
 
+from imagebuild.check.subject import IgnoreFile
 from imagebuild.errors import SourceRange
 from imagebuild.execute.requests import CacheOptions
 from imagebuild.llb.keys import StepGraph
@@ -60,12 +61,14 @@ class BuildContext:
     :param entries: sorted by path, relative to the context root.
     :param files: the same as Pants knows them.
     :param digest: of the files before `.dockerignore`.
+    :param ignore_file: the `.dockerignore` that counts.
     """
 
     root: str
     entries: Tuple[ContextEntry, ...]
     files: FrozenDict[str, Entry]
     digest: Digest
+    ignore_file: Optional[IgnoreFile] = None
 
 
 @dataclass(frozen=True)

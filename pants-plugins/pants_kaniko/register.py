@@ -9,6 +9,7 @@ from pants.engine.target import Target
 from pants_kaniko.engine_get import (
     bases,
     calls,
+    check,
     context,
     dependencies,
     dockerfile,
@@ -25,6 +26,7 @@ from pants_kaniko.target_types import KanikoImageTarget
 _MODULES = (
     bases,
     calls,
+    check,
     context,
     dependencies,
     dockerfile,

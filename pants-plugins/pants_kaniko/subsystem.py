@@ -14,6 +14,7 @@ from pants.option.option_types import (
     DictOption,
     IntOption,
     ShellStrListOption,
+    SkipOption,
     StrOption,
     WorkspacePathOption,
 )
@@ -21,6 +22,8 @@ from pants.option.subsystem import Subsystem
 from pants.util.memo import memoized_property
 from pants.util.strutil import softwrap
 
+from imagebuild.check.options import CheckOptions
+from imagebuild.errors import UsageError
 from pants_kaniko.build_fields import COMPRESSIONS, NETWORKS
 from pants_kaniko.durations import seconds_of
 from pants_kaniko.registries import Registries, RegistriesError
@@ -165,6 +168,18 @@ class KanikoSubsystem(Subsystem):
         advanced=True,
     )
 
+    skip = SkipOption("check")
+    _check = StrOption(
+        default="",
+        help=softwrap(
+            """
+            What `check` reports of all Dockerfiles, written as in their own `# check=` directive:
+            `skip=RULE,RULE;experimental=RULE;error=true`, each part at most once. `skip=all` leaves errors only;
+            `error=true` makes warnings fail the check, unless a Dockerfile says `error=false`.
+            """
+        ),
+    )
+
     @memoized_property
     def registries(self) -> Registries:
         try:
@@ -182,6 +197,15 @@ class KanikoSubsystem(Subsystem):
                 'Use for example "336h" or "1h30m", or a number of seconds: "3600".'
             )
         return seconds
+
+    @property
+    def check(self) -> CheckOptions:
+        try:
+            return CheckOptions.parse(self._check)
+        except UsageError as error:
+            raise OptionsError(
+                f"`[kaniko].check` is wrong: {error.message}. Expected: {error.expected}."
+            ) from None
 
     @property
     def runtime(self) -> str:

@@ -177,6 +177,12 @@ class KanikoSkipPushField(BoolField):
     help = "If true, `publish` leaves this image out."
 
 
+class KanikoSkipCheckField(BoolField):
+    alias = "skip_check"
+    default = False
+    help = "If true, `check` leaves this image out."
+
+
 class KanikoOutputPathField(OutputPathField):
     help = help_text(
         """
@@ -204,6 +210,7 @@ class KanikoImageTarget(Target):
         KanikoRegistriesField,
         KanikoBuildArgsField,
         KanikoSkipPushField,
+        KanikoSkipCheckField,
         KanikoOutputPathField,
         KanikoCacheField,
         KanikoCacheRepoField,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, cast
 
 from pants.backend.shell.target_types import ShellSourceTarget
+from pants.core.goals.check import CheckResults
 from pants.core.goals.package import BuiltPackage
 from pants.core.goals.publish import PublishProcesses
 from pants.core.goals.run import RunRequest
@@ -30,6 +31,7 @@ from pants.testutil.rule_runner import RuleRunner
 
 from pants_kaniko import register
 from pants_kaniko.calls import Executor
+from pants_kaniko.checks import KanikoCheckRequest
 from pants_kaniko.engine_get import dependencies, executor, publish, run, tailor
 from pants_kaniko.package_types import BuiltKanikoImage, KanikoPackageFieldSet
 from pants_kaniko.plans import BuildContext, ContextRequest, PlannedImage, PlanRequest
@@ -150,6 +152,7 @@ def _rules() -> Iterable[Any]:
         *(item for item in register.rules() if getattr(item, "rule", item) not in installing),
         *collect_rules({"rule": executor_of_this_checkout}),
         QueryRule(BuildContext, [ContextRequest]),
+        QueryRule(CheckResults, [KanikoCheckRequest]),
         QueryRule(PlannedImage, [PlanRequest]),
         QueryRule(BuiltPackage, [KanikoPackageFieldSet]),
         QueryRule(PublishProcesses, [publish.PublishKanikoImageRequest]),

@@ -24,6 +24,7 @@ from pants.engine.target import (
 from pants.util.frozendict import FrozenDict
 from pants.util.logging import LogLevel
 
+from imagebuild.check.subject import IgnoreFile
 from imagebuild.dockerfile.dockerignore import select_context
 from pants_kaniko import targets
 from pants_kaniko.package_types import KanikoPackageFieldSet
@@ -77,10 +78,11 @@ async def build_context(request: ContextRequest, options: KanikoSubsystem) -> Bu
     selected = targets.context_entries(found)
     ignores = {file.path: file.content.decode("utf-8", "replace") for file in ignore_files}
     name = next((path for path in candidates if path in ignores), None)
-    if name is not None:
-        selected = select_context(selected, ignores[name], name)
+    ignore = IgnoreFile(name, ignores[name]) if name is not None else None
+    if ignore is not None:
+        selected = select_context(selected, ignore.text, ignore.name)
     kept = FrozenDict({entry.path: found[entry.path] for entry in selected})
-    return BuildContext(root, selected, kept, files.digest)
+    return BuildContext(root, selected, kept, files.digest, ignore)
 
 
 def rules() -> Iterable[Any]:

@@ -88,7 +88,8 @@ def global_scope(
     dockerfile: Dockerfile, build_args: Mapping[str, str], platform: Platform, target: str
 ) -> Scope:
     """What a FROM sees: the arguments of the platform, and the ARGs before the first stage."""
-    automatic = platform_args(platform, target or dockerfile.stages[-1].name)
+    last = dockerfile.stages[-1].name if dockerfile.stages else ""
+    automatic = platform_args(platform, target or last)
     scope = Scope({name: build_args.get(name, text) for name, text in automatic.items()})
     for arg in dockerfile.global_args:
         scope = _with_args(scope, arg, build_args, {}, dockerfile.escape)
