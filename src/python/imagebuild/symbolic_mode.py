@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Tuple
+from typing import List, Tuple
 
 from imagebuild.errors import DockerfileSyntaxError
 
@@ -61,7 +61,7 @@ class ModeChange:
 @lru_cache(maxsize=64)
 def parse_symbolic_mode(text: str) -> Tuple[ModeChange, ...]:
     """:raises DockerfileSyntaxError: for anything else."""
-    changes = []
+    changes: List[ModeChange] = []
     for clause in text.split(","):
         found = _CLAUSE.match(clause)
         if found is None:

@@ -59,9 +59,15 @@ def parse_ignore_file(text: str, name: str) -> Tuple[IgnorePattern, ...]:
 
 
 def _parse_line(line: str) -> Optional[IgnorePattern]:
-    pattern = line.strip()
-    if line.startswith("#") or not pattern:
-        return None
+    return None if line.startswith("#") or not line.strip() else parse_pattern_text(line)
+
+
+def parse_pattern_text(text: str) -> IgnorePattern:
+    """One pattern, as ``--exclude`` has it too.
+
+    :raises DockerfileSyntaxError: for a malformed one.
+    """
+    pattern = text.strip()
     exception = pattern.startswith("!")
     pattern = pattern[exception:].strip()
     if not pattern:
@@ -139,12 +145,15 @@ def select_context(
     patterns = parse_ignore_file(ignore_text, file)
     if not patterns:
         return tuple(entries)
-    ignored = _Ignored(patterns)
+    ignored = Ignored(patterns)
     return tuple(entry for entry in entries if not ignored.is_ignored(entry.path))
 
 
-class _Ignored:
-    """Decisions for paths, with those for their directories kept: what covers a directory covers what is in it."""
+class Ignored:
+    """What patterns leave out, paths asked in any order.
+
+    Decisions for paths, with those for their directories kept: what covers a directory covers what is in it.
+    """
 
     def __init__(self, patterns: Tuple[IgnorePattern, ...]) -> None:
         self._patterns = patterns
@@ -152,6 +161,7 @@ class _Ignored:
         self._directories: Dict[str, Tuple[bool, ...]] = {"": self._nothing}
 
     def is_ignored(self, path: str) -> bool:
+        """:param path: relative to where the patterns are anchored."""
         above = self._directory(path.rpartition("/")[0])
         return self._decide(path, above)[0]
 

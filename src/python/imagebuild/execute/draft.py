@@ -6,11 +6,22 @@ from the indexes of the layers below.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import BinaryIO, Callable, Dict, Iterator, Optional, Tuple
+from typing import BinaryIO, Callable, Dict, Hashable, List, NamedTuple, Optional, Set, Tuple
 
-from imagebuild.errors import ContextError
-from imagebuild.layer.entry import DIR, ROOT, SYMLINK, Entry, shown
+from imagebuild.errors import ContextError, MalformedError
+from imagebuild.layer.entry import (
+    DIR,
+    FILE,
+    HARDLINK,
+    ROOT,
+    SYMLINK,
+    Entry,
+    altered,
+    is_under,
+    order_key,
+    parent_of,
+    shown,
+)
 from imagebuild.layer.resolve import resolve
 from imagebuild.layer.tree import TreeView
 
@@ -21,17 +32,35 @@ Owner = Tuple[int, int]
 DIR_MODE = 0o755
 
 
+class _New(NamedTuple):
+    """:param inode: equal for names of one file; None for a file of its own."""
+
+    entry: Entry
+    content: Optional[OpenContent] = None
+    inode: Optional[Hashable] = None
+
+
 class Draft:
     """New entries by path. A directory above a new entry is recorded too, with the metadata it has below: a layer that
     only implied it would reset its mode and owner for whoever unpacks the layer by itself."""
 
     def __init__(self, below: TreeView, mtime: int) -> None:
         self._below, self.mtime = below, mtime
-        self._new: Dict[bytes, DraftEntry] = {}
+        self._new: Dict[bytes, _New] = {}
+        self._hidden: Set[bytes] = set()  # directories below that something else took the place of
+        self._budget = 5_000_000
 
-    def entries(self) -> Iterator[DraftEntry]:
-        """In no particular order; empty when nothing changed."""
-        return iter(self._new.values())
+    def entries(self) -> List[DraftEntry]:
+        """In a layer's order. Of the names of one file the first has the content, and the others are links to it."""
+        first_names: Dict[Hashable, bytes] = {}
+        found: List[DraftEntry] = []
+        for path in sorted(self._new, key=order_key):
+            entry, content, inode = self._new[path]
+            first = path if inode is None else first_names.setdefault(inode, path)
+            if first != path:
+                entry, content = altered(entry, kind=HARDLINK, linkname=first), None
+            found.append((entry, content))
+        return found
 
     @property
     def empty(self) -> bool:
@@ -39,7 +68,22 @@ class Draft:
 
     def lookup(self, path: bytes) -> Optional[Entry]:
         made = self._new.get(path)
-        return made[0] if made else self._below.lookup(path)
+        return made.entry if made else self._lookup_below(path)
+
+    def _lookup_below(self, path: bytes) -> Optional[Entry]:
+        above = path
+        while self._hidden and above != ROOT:
+            if above in self._hidden:
+                return None
+            above = parent_of(above)
+        return self._below.lookup(path)
+
+    def content(self, path: bytes) -> Tuple[Optional[OpenContent], Optional[Hashable]]:
+        """The bytes of the new entry at `path`, and what it has in common with its other names."""
+        return self._new[path].content, self._new[path].inode
+
+    def is_new(self, path: bytes) -> bool:
+        return path in self._new
 
     def is_dir(self, path: bytes) -> bool:
         if path == ROOT:
@@ -52,9 +96,10 @@ class Draft:
 
         :raises UnsafePathError: for links that never end.
         """
-        return resolve(path, self._readlink)
+        return resolve(path, self.readlink)
 
-    def _readlink(self, path: bytes) -> Optional[bytes]:
+    def readlink(self, path: bytes) -> Optional[bytes]:
+        """The target of the link at `path`, None where there is none."""
         entry = self.lookup(path)
         return entry.linkname if entry is not None and entry.kind == SYMLINK else None
 
@@ -66,12 +111,19 @@ class Draft:
         if self.is_dir(path):
             return
         self._need_no_other(path)
-        self._adopt_parents(path, owner)
+        self.adopt_parents(path, owner)
         self._put(self._dir(path, mode, owner))
 
-    def place(self, entry: Entry, content: Optional[OpenContent], owner: Owner) -> None:
+    def place(
+        self,
+        entry: Entry,
+        content: Optional[OpenContent],
+        owner: Owner,
+        inode: Optional[Hashable] = None,
+    ) -> None:
         """Put `entry` in its place, over whatever file or link is there; missing parents get `owner`.
 
+        :param inode: equal for the names of one file.
         :raises ContextError: for a file over a directory, or a directory over a file.
         """
         if entry.kind == DIR:
@@ -82,8 +134,36 @@ class Draft:
                 f"a file cannot replace the directory {shown(entry.path)}",
                 hint="remove the directory in a RUN before, or copy to another place",
             )
-        self._adopt_parents(entry.path, owner)
-        self._put(replace(entry, mtime=self.mtime), content)
+        self.adopt_parents(entry.path, owner)
+        self._put(altered(entry, mtime=self.mtime), content, inode)
+
+    def replace(
+        self,
+        entry: Entry,
+        content: Optional[OpenContent],
+        owner: Owner,
+        inode: Optional[Hashable] = None,
+    ) -> None:
+        """As `place`, with the entry's own time, and over whatever is there: a directory goes with all that is in it.
+
+        :raises ContextError: when a parent is no directory.
+        """
+        path = entry.path
+        present = self.lookup(path)
+        if present is not None and present.kind == DIR and entry.kind != DIR:
+            self._drop(path)
+        self.adopt_parents(path, owner)
+        self._put(entry, content, inode)
+
+    def _drop(self, directory: bytes) -> None:
+        lower = self._lookup_below(directory)
+        if lower is not None and lower.kind == DIR:
+            self._hidden.add(directory)
+        self._budget -= len(self._new)
+        if self._budget < 0:
+            raise MalformedError("an archive replaces too many of its own directories")
+        for path in [path for path in self._new if is_under(path, directory)]:
+            del self._new[path]
 
     def _need_no_other(self, path: bytes) -> None:
         if self.lookup(path) is not None:
@@ -92,21 +172,31 @@ class Draft:
                 hint="remove the file in a RUN before, or copy to another place",
             )
 
-    def _adopt_parents(self, path: bytes, owner: Owner) -> None:
+    def adopt_parents(self, path: bytes, owner: Owner) -> None:
+        """Record the directories above `path`, those that are missing with `owner`.
+
+        :raises ContextError: when one of them is something else.
+        """
         parts = path.split(b"/")[:-1]
         for depth in range(1, len(parts) + 1):
             parent = b"/".join(parts[:depth])
-            if parent in self._new:
-                continue
-            known = self._below.lookup(parent)
-            if known is not None and known.kind == DIR:
-                self._put(replace(known, opaque=False, implied=False))
-            else:
+            known = self.lookup(parent)
+            if known is None or known.kind != DIR:
                 self._need_no_other(parent)
                 self._put(self._dir(parent, DIR_MODE, owner))
+            elif parent not in self._new:
+                self._put(altered(known, opaque=False, implied=False))
 
     def _dir(self, path: bytes, mode: int, owner: Owner) -> Entry:
         return Entry(path, DIR, mode, owner[0], owner[1], mtime=self.mtime)
 
-    def _put(self, entry: Entry, content: Optional[OpenContent] = None) -> None:
-        self._new[entry.path] = (entry, content)
+    def _put(
+        self,
+        entry: Entry,
+        content: Optional[OpenContent] = None,
+        inode: Optional[Hashable] = None,
+    ) -> None:
+        if entry.kind == DIR and entry.path in self._hidden:
+            entry = altered(entry, opaque=True)
+        inode = inode if entry.kind == FILE else None
+        self._new[entry.path] = _New(entry, content, inode)

@@ -9,6 +9,7 @@ from imagebuild.execute.file_step import apply_file_op
 from imagebuild.execute.new_layer import layer_from_draft, mtime_of
 from imagebuild.execute.pure_requests import StepRequest
 from imagebuild.execute.sources import ContextSource, Source, TreeSource
+from imagebuild.execute.spool import Spool
 from imagebuild.execute.trees import tree_of
 from imagebuild.layer.tree import TreeView
 from imagebuild.llb.ops import FileOp
@@ -29,8 +30,9 @@ def write_file_layer(request: StepRequest, store: Store, context: str) -> Option
         for diff_ids in request.trees
     ]
     below = _tree(store, request.step.parents)
-    draft = apply_file_op(op, below, sources, mtime_of(request.step.epoch))
-    return None if draft.empty else layer_from_draft(store, draft, request)
+    with store.work_dir() as directory, Spool(directory) as spool:
+        draft = apply_file_op(op, below, sources, mtime_of(request.step.epoch), spool)
+        return None if draft.empty else layer_from_draft(store, draft, request)
 
 
 def _tree(store: Store, diff_ids: Sequence[Hash]) -> TreeView:

@@ -7,13 +7,13 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Callable, Optional
 
 from imagebuild.execute.pure_requests import StepRequest
-from imagebuild.layer.entry import NANOSECONDS, Entry, order_key
+from imagebuild.layer.entry import NANOSECONDS, Entry
 from imagebuild.layer.writer import LayerWriter
 from imagebuild.oci.descriptor import Layer
 from imagebuild.store.store import Store
 
 if TYPE_CHECKING:
-    from imagebuild.execute.draft import Draft, DraftEntry
+    from imagebuild.execute.draft import Draft
 
 
 def layer_from_upper(store: Store, upper: str, request: StepRequest, root: Entry) -> Layer:
@@ -36,15 +36,11 @@ def layer_from_draft(store: Store, draft: Draft, request: StepRequest) -> Layer:
     """Write a draft's entries as a layer."""
 
     def fill(writer: LayerWriter) -> None:
-        for entry, open_content in sorted(draft.entries(), key=_order):
+        for entry, open_content in draft.entries():
             with open_content() if open_content else nullcontext() as content:
                 writer.add(entry, content)
 
     return _write(store, request.compression, fill)
-
-
-def _order(item: DraftEntry) -> bytes:
-    return order_key(item[0].path)
 
 
 def _write(store: Store, compression: str, fill: Callable[[LayerWriter], None]) -> Layer:

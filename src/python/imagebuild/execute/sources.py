@@ -8,11 +8,11 @@ from __future__ import annotations
 import io
 import os
 import stat
-from typing import BinaryIO, Optional, Protocol, Sequence, Tuple
+from typing import BinaryIO, Iterator, Optional, Protocol, Sequence, Tuple
 
 from imagebuild.dockerfile.patterns import glob
 from imagebuild.errors import MalformedError, OutsideContextError, SourceNotInContextError
-from imagebuild.execute.select import matches
+from imagebuild.execute.selection import NO_LAYER, Files, Found
 from imagebuild.execute.trees import to_bytes, to_text
 from imagebuild.layer.entry import DIR, FILE, HARDLINK, ROOT, SYMLINK, Entry, join, shown
 from imagebuild.layer.lower import open_in_lower
@@ -20,34 +20,14 @@ from imagebuild.layer.tree import TreeView
 from imagebuild.oci.hash import Hash
 from imagebuild.store.store import Store
 
-Inode = Tuple[int, bytes]
-
 EXECUTABLE_MODE, PLAIN_MODE, LINK_MODE = 0o755, 0o644, 0o777
 
 
-class Source(Protocol):
-    """A tree to copy from."""
-
-    def matches(self, pattern: str) -> Tuple[str, ...]:
-        """Paths that `pattern` matches, sorted."""
-
-    def follow(self, path: bytes) -> bytes:
-        """`path` with all links in it followed."""
-
-    def entry(self, path: bytes) -> Entry:
-        """What lies at `path`, itself not followed. :raises SourceNotInContextError: for nothing."""
-
-    def children(self, path: bytes) -> Sequence[bytes]:
-        """Names in a directory, sorted."""
+class Source(Files, Protocol):
+    """Files with their bytes."""
 
     def open(self, path: bytes) -> BinaryIO:
         """The bytes of a regular file."""
-
-    def mtime(self, path: bytes) -> Optional[int]:
-        """Nanoseconds; None for what is no file, or has no time."""
-
-    def inode(self, path: bytes, entry: Entry) -> Optional[Inode]:
-        """What names of one file have in common; None where there are no hard links."""
 
 
 class ContextSource:
@@ -71,7 +51,10 @@ class ContextSource:
             )
         return os.path.relpath(real, self._root)
 
-    def entry(self, path: bytes) -> Entry:
+    def find(self, path: bytes) -> Found:
+        return self._entry(path), NO_LAYER
+
+    def _entry(self, path: bytes) -> Entry:
         status = self._status(path)
         if stat.S_ISLNK(status.st_mode):
             return Entry(path, SYMLINK, LINK_MODE, linkname=os.readlink(self._at(path)))
@@ -86,13 +69,21 @@ class ContextSource:
         except (FileNotFoundError, NotADirectoryError):
             return ()
 
+    def walk(self, path: bytes) -> Iterator[Tuple[bytes, Found]]:
+        todo = [(b"", name) for name in reversed(self.children(path))]
+        while todo:
+            above, name = todo.pop()
+            relative = above + name
+            place = join(path, relative)
+            found = self.find(place)
+            yield relative, found
+            if found[0].kind == DIR:
+                todo.extend((relative + b"/", child) for child in reversed(self.children(place)))
+
     def open(self, path: bytes) -> BinaryIO:
         return open(self._at(path), "rb", buffering=0)  # noqa: SIM115
 
     def mtime(self, path: bytes) -> Optional[int]:
-        return None
-
-    def inode(self, path: bytes, entry: Entry) -> Optional[Inode]:
         return None
 
     def _at(self, path: bytes) -> bytes:
@@ -107,27 +98,50 @@ class ContextSource:
             ) from None
 
 
-class TreeSource:
-    """The tree of a stage or an image: what it holds from the layers' indexes, bytes from the extracted layers."""
+class TreeFiles:
+    """The tree of a stage or an image, as the layers' indexes tell it; no layer has to be here."""
 
-    def __init__(self, store: Store, diff_ids: Sequence[Hash], tree: TreeView) -> None:
-        self._store, self._diff_ids, self._tree = store, tuple(diff_ids), tree
-        self._lower: Optional[Tuple[str, ...]] = None
+    def __init__(self, tree: TreeView) -> None:
+        self.tree = tree
 
     def matches(self, pattern: str) -> Tuple[str, ...]:
-        return matches(self._tree, pattern)
+        """A leading slash means nothing, and links on the way are followed."""
+
+        def list_dir(path: str) -> Sequence[str]:
+            return [to_text(name) for name in self.children(self.tree.resolve(to_bytes(path)))]
+
+        return tuple(sorted(glob(pattern.lstrip("/") or ".", list_dir)))
 
     def follow(self, path: bytes) -> bytes:
-        return self._tree.resolve(path)
+        return self.tree.resolve(path)
 
-    def entry(self, path: bytes) -> Entry:
-        found = self._tree.lookup(path)
+    def find(self, path: bytes) -> Found:
+        found = self.tree.find(path)
         if found is None:
             raise SourceNotInContextError(f'"{to_text(path)}" is not in the tree it is copied from')
         return found
 
     def children(self, path: bytes) -> Sequence[bytes]:
-        return self._tree.children(path)
+        return self.tree.children(path)
+
+    def walk(self, path: bytes) -> Iterator[Tuple[bytes, Found]]:
+        above = 0 if path == ROOT else len(path) + 1
+        for found in self.tree.walk(path):
+            if found[0].path != path:
+                yield found[0].path[above:], found
+
+    def mtime(self, path: bytes) -> Optional[int]:
+        found = self.tree.lookup(path)
+        return found.mtime if found and has_content(found) else None
+
+
+class TreeSource(TreeFiles):
+    """Such a tree with its bytes, from the extracted layers."""
+
+    def __init__(self, store: Store, diff_ids: Sequence[Hash], tree: TreeView) -> None:
+        super().__init__(tree)
+        self._store, self._diff_ids = store, tuple(diff_ids)
+        self._lower: Optional[Tuple[str, ...]] = None
 
     def open(self, path: bytes) -> BinaryIO:
         if self._lower is None:
@@ -139,14 +153,6 @@ class TreeSource:
                 hint="the cache or the store is damaged: build with an empty store",
             )
         return os.fdopen(fd, "rb", buffering=0)
-
-    def mtime(self, path: bytes) -> Optional[int]:
-        found = self._tree.lookup(path)
-        return found.mtime if found and has_content(found) else None
-
-    def inode(self, path: bytes, entry: Entry) -> Optional[Inode]:
-        found = self._tree.find(path)
-        return (found[1], entry.linkname if entry.kind == HARDLINK else path) if found else None
 
 
 class PushedBackFile(io.RawIOBase, BinaryIO):
@@ -166,21 +172,6 @@ class PushedBackFile(io.RawIOBase, BinaryIO):
     def close(self) -> None:
         self._rest.close()
         super().close()
-
-
-def walk(source: Source, path: bytes) -> Sequence[Tuple[bytes, Entry]]:
-    """Everything under the directory `path`, itself left out: path relative to it, and entry; parents come first."""
-    found = []
-    todo = [(b"", name) for name in reversed(source.children(path))]
-    while todo:
-        above, name = todo.pop()
-        relative = above + name
-        entry = source.entry(join(path, relative))
-        found.append((relative, entry))
-        if entry.kind == DIR:
-            below = source.children(join(path, relative))
-            todo.extend((relative + b"/", child) for child in reversed(below))
-    return found
 
 
 def has_content(entry: Entry) -> bool:

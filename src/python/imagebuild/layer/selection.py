@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Tuple
 
 from imagebuild import canonical
 from imagebuild.layer import entry as kinds
@@ -15,31 +15,38 @@ if TYPE_CHECKING:
     from imagebuild.layer.tree import TreeView
 
 
-def selection_digest(tree: TreeView, paths: Sequence[bytes]) -> Hash:
-    """sha256 over names relative to each selected path, kind, mode, owner, size, content, link target, devices and xattrs.
+Item = Tuple[bytes, Entry, int]
+"""A name, and the entry that it is given, with the number of its layer."""
 
-    Times are left out, but for the one that a copy of compiled Python depends on: its source's. So are the selected paths
-    themselves. Files that are one file under several names within the selection are marked as such, because a copy keeps
-    them together.
+
+def selection_digest(
+    tree: TreeView, groups: Iterable[Iterable[Item]], *, times: bool = False
+) -> Hash:
+    """sha256 over names, kind, mode, owner, size, content, link target, devices and xattrs.
+
+    The places in the tree are left out. So are times, but for the one that a copy of compiled Python depends on: its source's.
+    Files that are one file under several names within the selection are marked as such, because a copy keeps them together.
+
+    :param times: they count after all.
     """
     leaders: Dict[Tuple[int, bytes], List[Any]] = {}
     selected = [
         [
             {
-                **_facts(
-                    entry,
-                    number,
-                    entry.path[len(path) + 1 :] if entry.path != path else b"",
-                    at,
-                    leaders,
-                ),
-                **_source_time(tree, entry),
+                **_facts(entry, number, name, at, leaders),
+                **({"mtime": entry.mtime} if times else _source_time(tree, entry)),
             }
-            for entry, number in tree.walk(path)
+            for name, entry, number in group
         ]
-        for at, path in enumerate(paths)
+        for at, group in enumerate(groups)
     ]
     return canonical.fingerprint(selected)
+
+
+def whole(tree: TreeView, path: bytes) -> Iterator[Item]:
+    """All that is at `path`, by names relative to it."""
+    for entry, number in tree.walk(path):
+        yield entry.path[len(path) + 1 :] if entry.path != path else b"", entry, number
 
 
 def _source_time(tree: TreeView, entry: Entry) -> Dict[str, Any]:

@@ -202,10 +202,10 @@ class TreeView:
         return text or b""
 
     def selection_digest(self, paths: Sequence[bytes]) -> Hash:
-        """What `selection.selection_digest` gives for this view."""
-        from imagebuild.layer.selection import selection_digest
+        """What `selection.selection_digest` gives for all that is at each of `paths`."""
+        from imagebuild.layer.selection import selection_digest, whole
 
-        return selection_digest(self, paths)
+        return selection_digest(self, [whole(self, path) for path in paths])
 
 
 def _is_leaf(path: bytes, members: Optional[bytes]) -> bool:
