@@ -62,8 +62,9 @@ def unpack(
                 raise MalformedError(f"it has more than {MAX_ENTRIES} entries")
             unpacking.add(entry, content)
     except (IntegrityError, ContextError) as error:
+        message = error.message.replace("a layer entry", "an entry").replace("layer entry", "entry")
         raise type(error)(
-            f"the archive {shown(name)} cannot be unpacked: {error.message}",
+            f"the archive {shown(name)} cannot be unpacked: {message}",
             expected=error.expected,
             hint="repair the archive, or COPY it and unpack it in a RUN",
         ) from None
