@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Dict, List, Tuple
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Dict, Iterator, List, Tuple
 
 from imagebuild import canonical
 from imagebuild.errors import CommandFailedError
@@ -24,8 +26,10 @@ from imagebuild.users import home_of, resolve_user
 TAIL_LINES = 50
 
 
-def run_exec(request: StepRequest, store: Store) -> Layer:
-    """:raises CommandFailedError: when the command ends with another code than 0; the error shows its last lines."""
+def run_exec(request: StepRequest, store: Store, context: str) -> Layer:
+    """:param context: the directory with the context files that the step's mounts select.
+    :raises CommandFailedError: when the command ends with another code than 0; the error shows its last lines.
+    """
     op = request.step.op
     assert isinstance(op, ExecOp)
     # First, for without root the extraction fails too, and says less.
@@ -40,7 +44,9 @@ def run_exec(request: StepRequest, store: Store) -> Layer:
         upper, scratch = os.path.join(work, "upper"), os.path.join(work, "scratch")
         os.mkdir(upper)
         os.mkdir(scratch)
-        with open(log, "wb", buffering=0) as output:
+        with mounted(spec, request, store, context, work) as spec, open(
+            log, "wb", buffering=0
+        ) as output:
             status = runtime.run(
                 lower, upper, scratch, spec, stdout=output.fileno(), stderr=output.fileno()
             )
@@ -70,6 +76,27 @@ def process_spec(
         groups=identity.groups,
         network=network,
     )
+
+
+@contextmanager
+def mounted(
+    spec: ProcessSpec, request: StepRequest, store: Store, context: str, work: str
+) -> Iterator[ProcessSpec]:
+    """`spec` with all that the step mounts, which lasts until the context ends."""
+    op = request.step.op
+    if not (isinstance(op, ExecOp) and op.mounts):
+        yield spec
+        return
+    from imagebuild.execute.mounts import opened  # most steps mount nothing
+
+    with opened(request, store, context, work) as extra:
+        env = {**extra.defaults, **dict(spec.env), **extra.env}
+        yield replace(
+            spec,
+            env=tuple(sorted(env.items())),
+            mounts=tuple(extra.mounts),
+            masked=tuple(extra.masked),
+        )
 
 
 def _failure(op: ExecOp, status: ExitStatus, log: str, store: Store) -> CommandFailedError:

@@ -6,7 +6,8 @@ here (early cut-off); one that is not found gets what it needs into the store: l
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
+from dataclasses import replace
+from typing import List, Optional, Tuple, Union
 
 from imagebuild import canonical
 from imagebuild.cache.local import local_record
@@ -20,6 +21,7 @@ from imagebuild.execute.requests import (
     LayerSource,
     PrepareRequest,
     PrepareResult,
+    RemoteTree,
     TreeLayers,
 )
 from imagebuild.execute.select import input_digest
@@ -32,7 +34,9 @@ from imagebuild.oci.hash import Hash
 def prepare(request: PrepareRequest, effects: Effects) -> PrepareResult:
     """:raises SourceNotInContextError: when a COPY --from matches nothing.
     :raises RegistryError: when a layer that is needed cannot be fetched.
+    :raises RemoteError: when what an ADD names by its URL cannot be.
     """
+    request, remotes = _fetch_remotes(request, effects)
     trees = [item for item in request.inputs if isinstance(item, TreeLayers)]
     missing = _need_indexes(request, effects, [source for tree in trees for source in tree.layers])
     if missing:
@@ -48,7 +52,26 @@ def prepare(request: PrepareRequest, effects: Effects) -> PrepareResult:
     hit, warnings = _look_up(request, effects, step) if request.look_up else (None, ())
     if hit is None:
         missing = _need_content(request, effects, trees)
-    return PrepareResult(step, hit, missing, warnings)
+    return PrepareResult(step, hit, missing, warnings, remotes)
+
+
+def _fetch_remotes(
+    request: PrepareRequest, effects: Effects
+) -> Tuple[PrepareRequest, Tuple[Hash, ...]]:
+    """The request with the layers of what is fetched for it, and their diffIDs."""
+    if not any(isinstance(item, RemoteTree) for item in request.inputs):
+        return request, ()
+    from imagebuild.execute.remotes import fetched_tree  # most steps read nothing from afar
+
+    inputs: List[Union[ContextDigest, TreeLayers, RemoteTree]] = []
+    remotes: List[Hash] = []
+    for item in request.inputs:
+        if isinstance(item, RemoteTree):
+            layer = fetched_tree(item.source, request.epoch, effects)
+            remotes.append(layer.diff_id)
+            item = TreeLayers((LayerSource(layer),))
+        inputs.append(item)
+    return replace(request, inputs=tuple(inputs)), tuple(remotes)
 
 
 def _need_indexes(
@@ -62,6 +85,7 @@ def _digest(request: PrepareRequest, effects: Effects, number: int) -> Hash:
     item = request.inputs[number]
     if isinstance(item, ContextDigest):
         return item.digest
+    assert isinstance(item, TreeLayers), "what is remote was fetched before"
     tree = tree_of(effects.store, [source.layer.diff_id for source in item.layers])
     assert tree is not None, "indexes were fetched before"
     return input_digest(tree, request.op, number)
@@ -88,12 +112,12 @@ def _look_up(
 def _need_content(
     request: PrepareRequest, effects: Effects, trees: List[TreeLayers]
 ) -> Tuple[Hash, ...]:
-    """A RUN needs the layers it runs over; a COPY only the indexes of those, and the layers it reads from."""
+    """Both need the layers that they read from; a RUN also those it runs over, and a COPY only the indexes of these."""
+    wanted = [source for tree in trees for source in tree.layers]
+    missing: Tuple[Hash, ...] = ()
     if isinstance(request.op, ExecOp):
-        wanted = list(request.parents)
-        missing: Tuple[Hash, ...] = ()
+        wanted.extend(request.parents)
     else:
-        wanted = [source for tree in trees for source in tree.layers]
         missing = _need_indexes(request, effects, list(request.parents))
     client_of = lambda: effects.client(request.registries)  # noqa: E731
     return missing + fetch_blobs(wanted, effects.store, client_of)

@@ -16,6 +16,25 @@ from imagebuild.oci.hash import Hash
 
 
 @dataclass(frozen=True)
+class SecretSource:
+    """Where the value of a secret is: the file's absolute path, never the value."""
+
+    id: str
+    path: str
+
+
+@dataclass(frozen=True)
+class SshSource:
+    """What answers for an ssh mount.
+
+    :param paths: absolute: the socket of an agent, or private keys; () for an agent that is not running.
+    """
+
+    id: str
+    paths: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class StepRequest:
     """``step`` (pure): run one step.
 
@@ -25,6 +44,7 @@ class StepRequest:
     :param runtime: "auto", "namespace" or "chroot".
     :param use_records: False to run even if the store has a record for it.
     :param proxy_env: added to a RUN's environment; in no key, because where bytes come through does not change them.
+    :param secrets: and `ssh`: those that the step mounts, as far as there are any. Values are read by the step itself.
     """
 
     step: Step
@@ -33,6 +53,8 @@ class StepRequest:
     runtime: str = "auto"
     use_records: bool = True
     proxy_env: EnvVars = ()
+    secrets: Tuple[SecretSource, ...] = ()
+    ssh: Tuple[SshSource, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -43,10 +43,10 @@ def _make(request: StepRequest, store: Store, context: str) -> Optional[Layer]:
         raise
 
 
-def _exec(request: StepRequest, store: Store, _context: str) -> Optional[Layer]:
+def _exec(request: StepRequest, store: Store, context: str) -> Optional[Layer]:
     from imagebuild.execute.exec_step import run_exec
 
-    return run_exec(request, store)
+    return run_exec(request, store, context)
 
 
 def _file(request: StepRequest, store: Store, context: str) -> Optional[Layer]:

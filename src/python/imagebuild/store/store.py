@@ -7,6 +7,7 @@
     records/<hex>        results of steps, by key
     marks/<hex>          notes that something has been done
     logs/<hex>.log       output of RUN steps, by key
+    caches/<hex>/<n>/    directories that RUN steps keep (`cache_dirs`)
     ingest/ work/ locks/ temporary things, and locks
 
 Any number of processes may use one store at once. Everything appears by a rename, so a process that is killed leaves nothing
@@ -40,6 +41,7 @@ _DIRECTORIES = (
     "records",
     "marks",
     "logs",
+    "caches",
     "ingest",
     "work",
     "locks",
