@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Iterable, Sequence, Tuple, Union
+from typing import Iterable, List, Sequence, Tuple, Union
 
 from pants.engine.fs import Digest, FileContent, FileDigest, FileEntry
 from pants.engine.process import ProcessCacheScope
@@ -32,7 +32,10 @@ from pants_kaniko.shapes import EXIT_LAYER_MISSING, salt
 REGISTRY_FORMAT, LAYOUT_FORMAT, ARCHIVE_FORMAT = "registry", "oci-layout", "docker-archive"
 ENDINGS = {LAYOUT_FORMAT: ".oci", ARCHIVE_FORMAT: ".docker.tar"}
 METADATA_ENDING = ".image.json"
-BLOB, LAYOUT, ARCHIVE = "blob", "layout", "docker.tar"
+BLOBS, LAYOUT, ARCHIVE = "blobs", "layout", "docker.tar"
+
+EXPORTED_TOGETHER_BYTES = 16 << 20
+"""Small layers that lie on each other are handed to Pants by one process, as long as they have no more bytes than this."""
 
 
 def assembled(built: BuiltLayers) -> Image:
@@ -51,17 +54,32 @@ def export_request(formats: Iterable[str], built: BuiltLayers) -> ExportLayers:
     return ExportLayers(tuple(unique.values()), registries, far, built.build.attempt)
 
 
-def gone(
-    sources: Sequence[LayerSource], answers: Sequence[ExecutorAnswer]
-) -> Tuple[LayerSource, ...]:
-    """The layers that were not in the local store, of those that were to be exported.
+Batch = Tuple[LayerSource, ...]
+
+
+def batches(sources: Sequence[LayerSource]) -> Tuple[Batch, ...]:
+    """Layers as they are exported: many small ones together, a large one alone; a new top changes the last batch only."""
+    made: List[List[LayerSource]] = []
+    room = 0
+    for source in sources:
+        size = source.layer.descriptor.size
+        if not made or size > room:
+            made.append([])
+            room = EXPORTED_TOGETHER_BYTES
+        made[-1].append(source)
+        room -= size
+    return tuple(map(tuple, made))
+
+
+def gone(exported: Sequence[Batch], answers: Sequence[ExecutorAnswer]) -> Batch:
+    """The layers of those batches of which some were not in the local store.
 
     :raises ImageBuildFailed: when an export failed for another reason.
     """
-    missing = []
-    for source, answer in zip(sources, answers):
+    missing: List[LayerSource] = []
+    for batch, answer in zip(exported, answers):
         if answer.exit_code == EXIT_LAYER_MISSING:
-            missing.append(source)
+            missing.extend(batch)
         else:
             report.result_of(answer)
     return tuple(missing)
@@ -127,17 +145,20 @@ def fetch_call(request: FetchLayers) -> ExecutorCall:
     )
 
 
-def export_call(source: LayerSource, attempt: int) -> ExecutorCall:
-    """Hand a blob to Pants. Its key is the blob's digest, so each is captured once."""
-    descriptor = source.layer.descriptor
-    bare = replace(descriptor, annotations=(), platform=None)
+def export_call(batch: Batch, attempt: int) -> ExecutorCall:
+    """Hand blobs to Pants. The key is their digests, so each batch is captured once."""
+    blobs = tuple(
+        (replace(descriptor, annotations=(), platform=None), f"{BLOBS}/{descriptor.digest.hex}")
+        for descriptor in (source.layer.descriptor for source in batch)
+    )
+    total = sum(descriptor.size for descriptor, _ in blobs)
     return ExecutorCall(
         "export",
-        canonical.dumps(pure.ExportRequest(bare, BLOB)),
-        f"Export layer {descriptor.digest.hex[:12]} ({descriptor.size / 1e6:.1f} MB)",
+        canonical.dumps(pure.ExportRequest(blobs)),
+        f"Export {len(blobs)} layers ({total / 1e6:.1f} MB)",
         pure=True,
         scope=ProcessCacheScope.SUCCESSFUL,
-        outputs=(BLOB,),
+        outputs=tuple(path for _, path in blobs),
         salt=salt(attempt),
     )
 

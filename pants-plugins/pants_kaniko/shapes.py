@@ -34,6 +34,7 @@ SOURCES, INSTALLER = "sources", "install.py"
 EXECUTOR_FILES = (
     (INSTALLER, "install.py"),
     (f"{SOURCES}/dataclasses.py", "lean_dataclasses.py"),
+    (f"{SOURCES}/{MAIN}", "executor_main.py"),
 )
 """What the executor is made of besides the core and its libraries: path in the sandbox, file of this package."""
 
@@ -76,15 +77,16 @@ def unlinked(executor: Executor) -> Executor:
 
 
 def install_process(python: str, pex: str, digest: Digest) -> Process:
-    """Lay the executor out, once for each version of it.
+    """Lay the executor out, once for each version of it. Sets in bytecode have an order, which the seed fixes.
 
     :param pex: name of the PEX with its libraries, in `digest`.
     """
     return Process(
-        (python, *PYTHON_FLAGS, INSTALLER, pex, SOURCES, EXECUTOR_DIR),
+        (python, "-s", "-S", "-B", INSTALLER, pex, SOURCES, EXECUTOR_DIR),
         description="Install the image executor",
         level=LogLevel.DEBUG,
         input_digest=digest,
+        env=FrozenDict({"PYTHONHASHSEED": "0"}),
         output_directories=(EXECUTOR_DIR,),
     )
 

@@ -16,6 +16,7 @@ from imagebuild.oci.hash import Hash, chain_id
 from pants_kaniko.plans import PlanHandle, Settings
 from pants_kaniko.requests import (
     BUILT,
+    LOCAL,
     BuildImage,
     BuildStep,
     BuiltStep,
@@ -25,6 +26,11 @@ from pants_kaniko.requests import (
 
 MAX_ATTEMPTS = 8
 """How often a build starts anew for layers that are gone. Each time it learns of more: those that the new ones need."""
+
+
+PUSHED_AT_ONCE_MS, PUSHED_AT_ONCE_BYTES = 1000, 1 << 20
+"""A layer that took this long, or is this large, is pushed while the build goes on; the others in one process at its end.
+A build that fails half-way loses from them what is soon made again."""
 
 
 def needs(handle: PlanHandle, number: int, *, cached: bool = False) -> Tuple[int, ...]:
@@ -108,14 +114,16 @@ def cache_now(settings: Settings, lookup: CacheLookup) -> CacheOptions:
 
 
 def ready_step(
-    request: BuildStep, below: Sequence[BuiltStep], cache: CacheOptions
+    request: BuildStep, below: Sequence[BuiltStep], lookup: CacheLookup
 ) -> Optional[Step]:
     """`known_step`, where all that the step needs is in the store for certain, so that it can run at once.
 
     A cache repository is asked once more before a step runs: after a step that made the same files again, the content key
-    is known there (early cut-off).
+    is known there (early cut-off). Unless it does not know what the step does.
     """
-    if request.handle.settings.use_cache and cache.repository:
+    settings = request.handle.settings
+    asked = settings.use_cache and cache_now(settings, lookup).repository
+    if asked and request.number not in lookup.result.novel:
         return None
     op, parent = request.handle.graph.steps[request.number].op, _parent(request, below)
     if parent is None or parent.origin != BUILT:
@@ -154,6 +162,22 @@ def completed(
 def blocked(request: BuildStep, missing: Iterable[Hash]) -> BuiltStep:
     """The step could not be made."""
     return BuiltStep(request.number, missing=tuple(sorted(missing)))
+
+
+def pushed_at_once(built: BuiltStep) -> bool:
+    """Whether the layer of a step is worth a process of its own."""
+    size = built.layer.descriptor.size if built.layer else 0
+    slow = built.milliseconds >= PUSHED_AT_ONCE_MS
+    return built.origin == BUILT and (slow or size >= PUSHED_AT_ONCE_BYTES)
+
+
+def pushed_at_last(steps: Iterable[BuiltStep]) -> Tuple[BuiltStep, ...]:
+    """The steps to record when all is built: those of short work, and those that the cache repository may not have."""
+    return tuple(
+        built
+        for built in steps
+        if built.origin == LOCAL or (built.origin == BUILT and not pushed_at_once(built))
+    )
 
 
 def missing_of(steps: Iterable[BuiltStep]) -> Tuple[Hash, ...]:

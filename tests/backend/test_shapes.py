@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Callable
 
 import pytest
@@ -37,7 +38,7 @@ def step_call(number: int = 1) -> ExecutorCall:
 
 
 def export_call() -> ExecutorCall:
-    return output.export_call(LayerSource(layer("x"), (f"{REGISTRY_HOST}/cache",)), 0)
+    return output.export_call((LayerSource(layer("x"), (f"{REGISTRY_HOST}/cache",)),), 0)
 
 
 @pytest.mark.parametrize("call", [step_call, export_call])
@@ -81,12 +82,12 @@ def test_the_sandbox_of_a_step_holds_what_it_selects() -> None:
 def test_an_attempt_has_a_salt() -> None:
     assert {} == dict(
         shapes.process(
-            EXECUTOR, output.export_call(LayerSource(layer("x")), 0), EMPTY_DIGEST, {}
+            EXECUTOR, output.export_call((LayerSource(layer("x")),), 0), EMPTY_DIGEST, {}
         ).env
     )
     assert {"KANIKO_SALT": "attempt 2"} == dict(
         shapes.process(
-            EXECUTOR, output.export_call(LayerSource(layer("x")), 2), EMPTY_DIGEST, {}
+            EXECUTOR, output.export_call((LayerSource(layer("x")),), 2), EMPTY_DIGEST, {}
         ).env
     )
 
@@ -126,13 +127,22 @@ def test_the_same_blob_is_exported_once_whatever_it_is_called() -> None:
     plain = layer("x")
     annotated = Layer(plain.diff_id, Descriptor("x", plain.descriptor.digest, 1, (("a", "b"),)))
 
-    assert output.export_call(LayerSource(plain), 0) == output.export_call(
-        LayerSource(annotated, ("r",)), 0
-    )
-    assert (
-        "blob"
-        == canonical.loads(ExportRequest, output.export_call(LayerSource(plain), 0).request).path
-    )
+    call = output.export_call((LayerSource(plain),), 0)
+
+    assert call == output.export_call((LayerSource(annotated, ("r",)),), 0)
+    ((_, path),) = canonical.loads(ExportRequest, call.request).blobs
+    assert (path,) == call.outputs
+
+
+def test_small_layers_are_exported_together_and_a_large_one_alone() -> None:
+    def of_size(size: int) -> LayerSource:
+        plain = layer(str(size))
+        return LayerSource(replace(plain, descriptor=replace(plain.descriptor, size=size)))
+
+    below, large, top = [of_size(1), of_size(2)], of_size(1 << 30), [of_size(3), of_size(4)]
+
+    assert (tuple(below), (large,), tuple(top)) == output.batches([*below, large, *top])
+    assert () == output.batches(())
 
 
 def test_where_the_interpreter_lies_is_no_part_of_a_key() -> None:

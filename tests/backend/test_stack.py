@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import List, Optional, Tuple
 
 import pytest
@@ -93,15 +94,30 @@ def test_which_run_needs_no_preparation(
 ) -> None:
     request = BuildStep(handle(repository=repository), 2)
     below = (built(1, origin, unpacked=unpacked),)
-    step = stack.ready_step(request, below, request.handle.settings.cache)
+    step = stack.ready_step(request, below, CacheLookup(LookupResult(())))
 
     assert expected == (step is not None)
+
+
+def test_a_run_that_no_cache_knows_needs_no_preparation() -> None:
+    request, below = BuildStep(handle(repository="r.example/cache"), 2), (built(1, unpacked=True),)
+
+    assert stack.ready_step(request, below, CacheLookup(LookupResult((), novel=(2,))))
+    assert not stack.ready_step(request, below, CacheLookup(LookupResult((), novel=(3,))))
 
 
 def test_a_copy_from_a_tree_is_always_prepared() -> None:
     request = BuildStep(handle(), 3)
 
-    assert stack.ready_step(request, (built(2),), CacheOptions()) is None
+    assert stack.ready_step(request, (built(2),), CacheLookup(LookupResult(()))) is None
+
+
+def test_what_is_soon_made_again_is_pushed_at_the_end() -> None:
+    quick, slow = built(0), replace(built(1), milliseconds=1000)
+    steps = (quick, slow, built(2, LOCAL), built(3, REGISTRY))
+
+    assert [slow] == [step for step in steps if stack.pushed_at_once(step)]
+    assert (quick, steps[2]) == stack.pushed_at_last(steps)
 
 
 def test_a_hit_holds_only_over_the_layers_it_was_made_on() -> None:

@@ -11,7 +11,11 @@ from typing import Callable, Dict, List, Tuple
 
 import pytest
 
-from imagebuild.execute.requests import CacheOptions
+from imagebuild.execute.assemble import DEFAULT_EPOCH
+from imagebuild.execute.effects import Effects
+from imagebuild.execute.lookup import lookup
+from imagebuild.execute.requests import CacheOptions, LookupRequest
+from imagebuild.llb.keys import StepGraph
 from imagebuild.oci.hash import Hash
 from imagebuild.store.store import Store
 from support.base_image import busybox, busybox_layer, image_of, push
@@ -158,6 +162,18 @@ def test_early_cut_off_works_through_the_registry(here: Machine) -> None:
 
     assert ("built", "registry", "registry") == again.origins
     assert first.image.digest == again.image.digest
+
+
+def test_the_look_up_tells_what_the_cache_cannot_know(here: Machine) -> None:
+    here.build("FROM BASE\nRUN echo 1 > /one\nRUN echo 2 > /two\n")
+    changed = "FROM BASE\nRUN echo new > /one\nRUN echo 2 > /two\nRUN echo new > /three\n"
+    plan = here.fresh("other").build(changed, cache=CacheOptions()).plan
+    request = LookupRequest(StepGraph.of(plan, DEFAULT_EPOCH), CacheOptions(here.cache))
+
+    found = lookup(request, Effects(here.fresh("third").store, {}))
+
+    assert (None, None, None) == found.hits
+    assert (0, 2) == found.novel
 
 
 def test_a_stage_that_is_not_needed_is_not_run(here: Machine) -> None:

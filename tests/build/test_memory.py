@@ -103,7 +103,7 @@ def test_a_layer_of_500_mb_passes_through_in_constant_memory(
     )
     elsewhere = Executor(here.fresh("elsewhere"))
     elsewhere.call("fetch", FetchRequest((LayerSource(layer, (here.cache,)),)))
-    elsewhere.call("export", ExportRequest(layer.descriptor, "exported"))
+    elsewhere.call("export", ExportRequest(((layer.descriptor, "exported"),)))
 
     assert layer.descriptor.size > BIG // 2
     assert (

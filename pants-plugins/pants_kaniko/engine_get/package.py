@@ -82,20 +82,21 @@ async def export_layers(request: ExportLayers) -> AvailableLayers:
     first = 2 * request.attempt
     if request.far:
         await Get(AvailableLayers, FetchLayers(request.sources, request.registries, first))
+    batches = output.batches(request.sources)
     answers = await MultiGet(
-        Get(ExecutorAnswer, ExecutorCall, output.export_call(source, first))
-        for source in request.sources
+        Get(ExecutorAnswer, ExecutorCall, output.export_call(batch, first)) for batch in batches
     )
-    gone = output.gone(request.sources, answers)
+    gone = output.gone(batches, answers)
     if not gone:
         return AvailableLayers()
     fetched = await Get(AvailableLayers, FetchLayers(gone, request.registries, first + 1))
     if fetched.missing:
         return fetched
-    again = await MultiGet(
-        Get(ExecutorAnswer, ExecutorCall, output.export_call(source, first + 1)) for source in gone
+    batches = output.batches(gone)
+    answers = await MultiGet(
+        Get(ExecutorAnswer, ExecutorCall, output.export_call(batch, first + 1)) for batch in batches
     )
-    return AvailableLayers(output.diff_ids(output.gone(gone, again)))
+    return AvailableLayers(output.diff_ids(output.gone(batches, answers)))
 
 
 @rule(level=LogLevel.DEBUG)

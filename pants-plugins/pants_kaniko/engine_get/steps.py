@@ -17,7 +17,6 @@ from pants_kaniko import report, shapes, stack
 from pants_kaniko.calls import ExecutorAnswer, ExecutorCall
 from pants_kaniko.requests import (
     BUILT,
-    LOCAL,
     BuildImage,
     BuildStep,
     BuiltLayers,
@@ -73,9 +72,9 @@ async def build_step(request: BuildStep) -> BuiltStep:
 async def run_step(run: RunStep) -> BuiltStep:
     request, below = run.request, run.below
     lookup = await Get(CacheLookup, LookupCall(request.handle))
-    cache = stack.cache_now(request.handle.settings, lookup)
-    step = stack.ready_step(request, below, cache)
+    step = stack.ready_step(request, below, lookup)
     if step is None:
+        cache = stack.cache_now(request.handle.settings, lookup)
         prepared = (await Get(PreparedStep, PrepareStep(run, cache))).result
         hit = stack.usable(prepared.hit, request, below)
         if hit:
@@ -130,7 +129,7 @@ async def build_and_record(request: RecordStep, run: RunId) -> RecordedStep:
     built = await Get(BuiltStep, BuildStep, request.request)
     if request.run == run and not built.missing and (built.origin == BUILT or not request.told):
         logger.info(report.step_line(request.request, built))
-    if built.origin == BUILT:
+    if stack.pushed_at_once(built):
         await Get(Recorded, RecordSteps(request.request.handle, (built,)))
     return RecordedStep(built)
 
@@ -149,8 +148,7 @@ async def build_layers(request: BuildImage) -> BuiltLayers:
         numbers = stack.unasked(steps)
     missing = stack.missing_of(steps)
     if not missing:
-        local = tuple(built for built in steps if built.origin == LOCAL)
-        await Get(Recorded, RecordSteps(handle, local))
+        await Get(Recorded, RecordSteps(handle, stack.pushed_at_last(steps)))
         return BuiltLayers(request, steps)
     retry = stack.again(request, missing, steps)
     logger.info(report.making_anew(handle.address, missing))

@@ -11,7 +11,7 @@ from typing import Optional
 
 from imagebuild import canonical
 from imagebuild.errors import MalformedError
-from imagebuild.llb.step import InputStep, Step
+from imagebuild.llb.step import BareStep, InputStep, Step
 from imagebuild.oci.descriptor import Layer
 from imagebuild.oci.hash import Hash
 
@@ -33,6 +33,10 @@ class LayerRecord:
     @property
     def input_key(self) -> Optional[Hash]:
         return canonical.fingerprint(self.input_step) if self.input_step else None
+
+    @property
+    def bare_key(self) -> Hash:
+        return canonical.fingerprint(BareStep.of(self.step))
 
     def answers(self, key: Hash) -> bool:
         """Whether this record belongs under `key`."""

@@ -3,7 +3,8 @@
 A record is an image manifest under the tag of its key (one tag for each of its keys): the record itself is embedded in
 the config descriptor (image-spec descriptor.md, ``data``), so that one request per key answers a look-up; its layers are
 the step's layer and the layer's index. The same manifest stands under ``index-<diffID>``, where whoever plans on a layer
-finds its index; a base layer, which has no record, has a manifest with nothing but its index there.
+finds its index; a base layer, which has no record, has a manifest with nothing but its index there. And it stands under
+``op-<bare key>``, which answers whether any record there has a step's op.
 """
 
 from __future__ import annotations
@@ -99,9 +100,14 @@ class RegistryCache:
             uploaded = descriptor.size if how == "uploaded" else 0
         layers = (record.layer.descriptor,) if record.layer else ()
         tags = [_index_tag(record.layer.diff_id)] if record.layer and index else []
+        tags.append(_op_tag(record.bare_key))
         tags += [key.hex for key in (record.content_key, record.input_key) if key]
         self._put(dumps(record), layers, index, tags)
         return uploaded
+
+    def knows_op(self, bare_key: Hash) -> bool:
+        """Whether a step with this op was ever recorded here, over whatever layers."""
+        return self._client.head_manifest(self.repository, _op_tag(bare_key)) is not None
 
     def get_index(self, diff_id: Hash) -> Optional[Descriptor]:
         """The blob that holds the index of a layer, None when the cache has none."""
@@ -194,6 +200,10 @@ def _index_of(document: Mapping[str, Any]) -> Optional[Descriptor]:
 
 def _index_tag(diff_id: Hash) -> str:
     return f"index-{diff_id.hex}"
+
+
+def _op_tag(bare_key: Hash) -> str:
+    return f"op-{bare_key.hex}"
 
 
 def _is_about(document: Mapping[str, Any], diff_id: Hash) -> bool:

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 from imagebuild.dockerfile.dockerignore import ignore_file_for, select_context
 from imagebuild.dockerfile.parse import parse
@@ -33,13 +33,16 @@ from imagebuild.execute.requests import (
     PrepareRequest,
     RecordEntry,
     RecordRequest,
+    RemotesRequest,
+    RemoteTree,
     ResolveRequest,
     TreeLayers,
 )
 from imagebuild.execute.resolve import resolve
 from imagebuild.execute.step import run_step
 from imagebuild.llb.keys import StepGraph, input_steps
-from imagebuild.llb.plan import ContextEntry, ContextInput, Plan, State
+from imagebuild.llb.plan import ContextEntry, ContextInput, Plan, State, StepInput
+from imagebuild.llb.remote import remote_base, step_of
 from imagebuild.lower import base_refs, lower
 from imagebuild.oci.descriptor import Layer, Platform
 from imagebuild.oci.hash import Hash, chain_id
@@ -97,9 +100,9 @@ def export_layout(
         raise LayerMissingError(
             "layers of the image are nowhere", diff_ids=tuple(map(str, fetched.missing))
         )
-    for layer in built.image.layers:
-        path = blob_path(layer.descriptor.digest)
-        export(ExportRequest(layer.descriptor, path), effects.store, directory)
+    descriptors = [layer.descriptor for layer in built.image.layers]
+    blobs = tuple((descriptor, blob_path(descriptor.digest)) for descriptor in descriptors)
+    export(ExportRequest(blobs), effects.store, directory)
     for path, data in layout_files(built.image, names):
         target = os.path.join(directory, path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -120,7 +123,7 @@ def _plan(context: str, dockerfile: str, options: BuildOptions, effects: Effects
     arguments = dict(options.build_args)
     refs = base_refs(parsed, build_args=arguments, target=options.target, platform=options.platform)
     bases = resolve(ResolveRequest(refs, options.platform, options.registries), effects).bases
-    return lower(
+    plan = lower(
         parsed,
         bases=bases,
         context=listing,
@@ -130,6 +133,18 @@ def _plan(context: str, dockerfile: str, options: BuildOptions, effects: Effects
         network=options.network,
         labels=options.labels,
     )
+    return _with_remotes(plan, options, effects) if plan.remotes else plan
+
+
+def _with_remotes(plan: Plan, options: BuildOptions, effects: Effects) -> Plan:
+    from imagebuild.execute.remotes import pin_remotes
+
+    try:
+        sources = pin_remotes(RemotesRequest(plan.remotes, options.epoch), effects).sources
+    except ImageBuildError as error:
+        number = step_of(plan, str(error))
+        raise (error if number is None else error.at(plan.origins[number].source)) from None
+    return plan.with_remotes([remote_base(source, plan.platform) for source in sources])
 
 
 def list_context(root: str) -> Iterator[ContextEntry]:
@@ -190,12 +205,7 @@ class _Builder:
                 self.plan.platform,
                 options.epoch,
                 parents,
-                tuple(
-                    ContextDigest(item.digest)
-                    if isinstance(item, ContextInput)
-                    else TreeLayers(self._stack(item.state))
-                    for item in planned.inputs
-                ),
+                tuple(map(self._input, planned.inputs)),
                 options.cache,
                 options.use_cache,
                 options.registries,
@@ -210,12 +220,8 @@ class _Builder:
             self._done(prepared.hit.layer, prepared.hit.source)
             return
         assert prepared.step is not None
-        trees = tuple(
-            ()
-            if isinstance(item, ContextInput)
-            else tuple(source.layer.diff_id for source in self._stack(item.state))
-            for item in planned.inputs
-        )
+        remotes = iter(prepared.remotes)
+        trees = tuple(self._tree(item, remotes) for item in planned.inputs)
         request = StepRequest(
             prepared.step,
             trees,
@@ -232,6 +238,19 @@ class _Builder:
         self._done(layer, "built")
         entry = RecordEntry(self.input_steps[number], prepared.step, layer)
         record(RecordRequest((entry,), parents, options.cache, options.registries), self.effects)
+
+    def _input(self, item: StepInput) -> Union[ContextDigest, TreeLayers, RemoteTree]:
+        if isinstance(item, ContextInput):
+            return ContextDigest(item.digest)
+        remote = self.plan.remote_of(item.state)
+        return RemoteTree(remote) if remote else TreeLayers(self._stack(item.state))
+
+    def _tree(self, item: StepInput, remotes: Iterator[Hash]) -> Tuple[Hash, ...]:
+        if isinstance(item, ContextInput):
+            return ()
+        if self.plan.remote_of(item.state):
+            return (next(remotes),)
+        return tuple(source.layer.diff_id for source in self._stack(item.state))
 
     def _done(self, layer: Optional[Layer], origin: str) -> None:
         self.layers.append(layer)

@@ -1,4 +1,4 @@
-"""``export`` (pure): hand a blob of the store to the client; its name is its content."""
+"""``export`` (pure): hand blobs of the store to the client; their names are their content."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from imagebuild.store.store import Store
 
 
 def export(request: ExportRequest, store: Store, directory: str) -> None:
-    """Copy the blob to `request.path` below `directory`. A copy, not a link: the client owns what it is given.
+    """Copy each blob to its path below `directory`. Copies, not links: the client owns what it is given.
 
-    :raises LayerMissingError: when the store does not have it.
+    :raises LayerMissingError: when the store lacks one of them.
     """
-    descriptor = request.descriptor
-    if not store.has_blob(descriptor.digest):
-        raise LayerMissingError(
-            f"the blob {descriptor.digest} is not in the store", diff_ids=(str(descriptor.digest),)
-        )
-    target = os.path.join(directory, request.path)
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    with store.open_blob(descriptor) as source, open(target, "wb") as sink:
-        shutil.copyfileobj(source, sink, 1 << 20)
+    lacking = [
+        str(descriptor.digest)
+        for descriptor, _ in request.blobs
+        if not store.has_blob(descriptor.digest)
+    ]
+    if lacking:
+        raise LayerMissingError(f"the store lacks {len(lacking)} blobs", diff_ids=tuple(lacking))
+    for descriptor, path in request.blobs:
+        target = os.path.join(directory, path)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with store.open_blob(descriptor) as source, open(target, "wb") as sink:
+            shutil.copyfileobj(source, sink, 1 << 20)

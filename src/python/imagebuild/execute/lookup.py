@@ -2,7 +2,8 @@
 
 The store answers by content: from the base up, each hit gives the parents of the next step. What it does not know is
 asked of the cache repository by input key, all keys in one concurrent batch; where that misses too but the parents are
-known by now, by content key. No layer is downloaded.
+known by now, by content key. For what is missing still, a further request tells whether the repository has any record
+of its op: where it has none, the step runs without asking again. No layer is downloaded.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from imagebuild.errors import RegistryError
 from imagebuild.execute.effects import CONCURRENCY, Effects
 from imagebuild.execute.requests import Hit, LookupRequest, LookupResult
 from imagebuild.execute.select import selection_digest
-from imagebuild.llb.keys import StepGraph, content_step, input_steps
+from imagebuild.llb.keys import GraphBase, StepGraph, content_step, input_steps
 from imagebuild.llb.plan import ContextInput, State, TreeInput
-from imagebuild.llb.step import InputStep, Step
+from imagebuild.llb.step import BareStep, InputStep, Step
 from imagebuild.oci.hash import Hash, chain_id
 from imagebuild.store.store import Store
 
@@ -30,12 +31,13 @@ def lookup(request: LookupRequest, effects: Effects) -> LookupResult:
     search = _Search(request.graph, effects.store)
     search.ask_store()
     warnings: Tuple[str, ...] = ()
+    novel: Tuple[int, ...] = ()
     if not search.complete() and request.cache.repository:
         try:
-            _ask_registry(search, request, effects)
+            novel = _ask_registry(search, request, effects)
         except RegistryError as error:
             warnings = (f"the cache {request.cache.repository} does not answer: {error.message}",)
-    return LookupResult(tuple(search.hits), warnings)
+    return LookupResult(tuple(search.hits), warnings, novel)
 
 
 class _Search:
@@ -83,16 +85,21 @@ class _Search:
 
     def diff_ids(self, state: State) -> Optional[Tuple[Hash, ...]]:
         if state.step is None:
-            return (
-                ()
-                if state.base is None
-                else tuple(layer.diff_id for layer in self.graph.bases[state.base].layers)
-            )
+            return () if state.base is None else self.base(self.graph.bases[state.base])
         hit = self.hits[state.step]
         below = self.diff_ids(self.graph.steps[state.step].parent) if hit else None
         if hit is None or below is None:
             return None
         return below + ((hit.layer.diff_id,) if hit.layer else ())
+
+    def base(self, base: GraphBase) -> Optional[Tuple[Hash, ...]]:
+        """The diffIDs of an image, or of what was fetched for an ADD; None while that has not been."""
+        if base.remote is None:
+            return tuple(layer.diff_id for layer in base.layers)
+        from imagebuild.execute.remotes import known_tree  # most builds fetch nothing but images
+
+        layer = known_tree(self.store, base.manifest, self.graph.epoch)
+        return (layer.diff_id,) if layer else None
 
     def hit(self, number: int, record: LayerRecord, source: str) -> None:
         copies = any(isinstance(item, TreeInput) for item in self.graph.steps[number].inputs)
@@ -110,7 +117,8 @@ def hit_of(record: LayerRecord, source: str) -> Hit:
     return Hit(record.layer, source, chain_id(parents) if parents else None)
 
 
-def _ask_registry(search: _Search, request: LookupRequest, effects: Effects) -> None:
+def _ask_registry(search: _Search, request: LookupRequest, effects: Effects) -> Tuple[int, ...]:
+    """:returns: the steps whose op the repository does not know."""
     cache = effects.cache(request.cache, request.registries)
     assert cache is not None
     with ThreadPoolExecutor(CONCURRENCY) as pool:
@@ -131,7 +139,11 @@ def _ask_registry(search: _Search, request: LookupRequest, effects: Effects) -> 
             new = [(number, key) for number, key in keys.items() if asked.get(number) != key]
             asked.update(new)
             if not new or not ask(new):
-                return
+                break
+        missing = search.missing()
+        ops = [canonical.fingerprint(BareStep.of(search.input_steps[at])) for at in missing]
+        known = pool.map(cache.knows_op, ops)
+        return tuple(number for number, is_known in zip(missing, known) if not is_known)
 
 
 def _key(step: InputStep) -> Hash:

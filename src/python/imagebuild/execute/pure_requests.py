@@ -64,10 +64,9 @@ class StepResult:
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """``export`` (pure): put one blob of the store at `path` of the working directory."""
+    """``export`` (pure): put blobs of the store into the working directory, each at the path beside it."""
 
-    descriptor: Descriptor
-    path: str
+    blobs: Tuple[Tuple[Descriptor, str], ...]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Optional, Tuple, Union
 
 from imagebuild.llb.keys import StepGraph
 from imagebuild.llb.ops import Op
-from imagebuild.llb.plan import ResolvedBase
+from imagebuild.llb.plan import RemoteSource, ResolvedBase
 from imagebuild.llb.step import InputStep, Step
 from imagebuild.oci.descriptor import Layer, Platform
 from imagebuild.oci.hash import Hash
@@ -73,6 +73,24 @@ class ResolveResult:
 
 
 @dataclass(frozen=True)
+class RemotesRequest:
+    """``fetch-remote``: pin URLs and git references to what they mean now. Results are in the order of `sources`.
+
+    :param epoch: as in a step: what is fetched on the way is kept with the times that the step will want.
+    """
+
+    sources: Tuple[RemoteSource, ...]
+    epoch: Optional[int]
+
+
+@dataclass(frozen=True)
+class RemotesResult:
+    """Each source with its digest or its whole commit as its checksum."""
+
+    sources: Tuple[RemoteSource, ...]
+
+
+@dataclass(frozen=True)
 class LookupRequest:
     """``lookup``: all steps of a build at once, locally by content, in the registry by input key, then by content."""
 
@@ -83,10 +101,14 @@ class LookupRequest:
 
 @dataclass(frozen=True)
 class LookupResult:
-    """`hits` is aligned with the graph's steps; `warnings` are for the user (an unreachable cache is one)."""
+    """`hits` is aligned with the graph's steps; `warnings` are for the user (an unreachable cache is one).
+
+    :param novel: steps whose op the cache repository has no record of, so that asking it for them by content is in vain.
+    """
 
     hits: Tuple[Optional[Hit], ...]
     warnings: Tuple[str, ...] = ()
+    novel: Tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +128,15 @@ class TreeLayers:
 
 
 @dataclass(frozen=True)
+class RemoteTree:
+    """A pinned source that a step reads from; it is fetched unless the store has it."""
+
+    KIND = "remote"
+
+    source: RemoteSource
+
+
+@dataclass(frozen=True)
 class PrepareRequest:
     """``prepare``: make step.json of one step, look its content key up, and bring what it needs into the store.
 
@@ -117,7 +148,7 @@ class PrepareRequest:
     platform: Platform
     epoch: Optional[int]
     parents: Tuple[LayerSource, ...]
-    inputs: Tuple[Union[ContextDigest, TreeLayers], ...]
+    inputs: Tuple[Union[ContextDigest, TreeLayers, RemoteTree], ...]
     cache: CacheOptions
     look_up: bool = True
     registries: Tuple[RegistryOptions, ...] = ()
@@ -125,12 +156,15 @@ class PrepareRequest:
 
 @dataclass(frozen=True)
 class PrepareResult:
-    """:param missing: diffIDs that are nowhere any more; the steps that made them have to run again."""
+    """:param missing: diffIDs that are nowhere any more; the steps that made them have to run again.
+    :param remotes: diffIDs of the inputs that are a `RemoteTree`, in their order.
+    """
 
     step: Optional[Step]
     hit: Optional[Hit]
     missing: Tuple[Hash, ...] = ()
     warnings: Tuple[str, ...] = ()
+    remotes: Tuple[Hash, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Apart from `llb.keys`, because running a step needs these two and no plan: its p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 from imagebuild.llb.ops import Op
 from imagebuild.oci.descriptor import Platform
@@ -33,6 +33,22 @@ class Step:
     epoch: Optional[int]
     parents: Tuple[Hash, ...]
     inputs: Tuple[Hash, ...]
+
+
+@dataclass(frozen=True)
+class BareStep:
+    """What a step does, whatever it does it to. Where no record has it, there is none under any content key either."""
+
+    KIND = "bare"
+
+    format_version: int
+    op: Op
+    platform: Platform
+    epoch: Optional[int]
+
+    @staticmethod
+    def of(step: Union[Step, InputStep]) -> BareStep:
+        return BareStep(step.format_version, step.op, step.platform, step.epoch)
 
 
 @dataclass(frozen=True)

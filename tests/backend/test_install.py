@@ -1,0 +1,87 @@
+"""The executor as it is laid out for processes: one directory, whose modules are in one file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import imagebuild
+from pants_kaniko import executor_main, install, lean_dataclasses
+
+PYTHON = [sys.executable, "-s", "-S", "-B"]
+
+
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return laid_out(tmp_path_factory.mktemp("one"))
+
+
+def laid_out(directory: Path) -> Path:
+    """The executor, with the libraries that the tests run with."""
+    sources, pex = directory / "sources", directory / "executor.pex"
+    sources.mkdir()
+    (pex / ".deps").mkdir(parents=True)
+    (sources / "imagebuild").symlink_to(Path(imagebuild.__path__[0]))
+    for module, name in ((executor_main, "main.py"), (lean_dataclasses, "dataclasses.py")):
+        (sources / name).write_text(Path(module.__file__ or "").read_text())
+    for name in ("requests", "urllib3", "certifi", "idna", "isal", "zstandard"):
+        found = __import__(name).__path__[0]
+        (pex / ".deps" / name).mkdir()
+        (pex / ".deps" / name / name).symlink_to(found)
+    target = directory / "executor"
+    command = [*PYTHON, install.__file__, str(pex), str(sources), str(target)]
+    subprocess.run(command, check=True, env={"PYTHONHASHSEED": "0"})
+    return target
+
+
+def origins(executor: Path, expression: str) -> str:
+    code = (
+        "import sys; sys.path[0] = sys.argv.pop(1); import main; "
+        f"sys.meta_path.insert(-1, main.Bundle(sys.path[0] + '/modules.bin')); {expression}"
+    )
+    return subprocess.check_output([*PYTHON, "-c", code, str(executor)]).decode()
+
+
+def test_it_runs(executor: Path) -> None:
+    said = subprocess.check_output([*PYTHON, str(executor / "main.py"), "--help"]).decode()
+
+    assert "kaniko-executor" in said
+
+
+def test_modules_come_from_the_one_file(executor: Path) -> None:
+    said = origins(
+        executor,
+        "import json, urllib3, imagebuild.cli as cli; "
+        "print(*(type(m.__loader__).__name__ for m in (json, urllib3, cli)))",
+    )
+
+    assert "Bundle Bundle Bundle" == said.strip()
+
+
+def test_packages_find_what_lies_beside_them(executor: Path) -> None:
+    where = origins(executor, "import certifi; print(certifi.where())").strip()
+
+    assert os.path.realpath(where).endswith("cacert.pem")
+    assert Path(where).stat().st_size > 100_000
+
+
+def test_another_python_reads_the_sources(executor: Path) -> None:
+    said = origins(
+        executor,
+        "sys.meta_path.pop(-2); sys.version = 'another'; "
+        "sys.meta_path.insert(-1, main.Bundle(sys.path[0] + '/modules.bin')); "
+        "import imagebuild.cli as cli; print(type(cli.__loader__).__name__)",
+    )
+
+    assert "SourceFileLoader" == said.strip()
+
+
+def test_it_is_the_same_wherever_it_is_made(executor: Path, tmp_path: Path) -> None:
+    other = laid_out(tmp_path)
+
+    assert (executor / install.BUNDLE).read_bytes() == (other / install.BUNDLE).read_bytes()
+    assert str(tmp_path).encode() not in (other / install.BUNDLE).read_bytes()
