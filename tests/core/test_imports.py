@@ -21,7 +21,7 @@ BACKEND = ROOT / "pants-plugins" / "pants_kaniko"
 
 VALUES = "errors oci canonical"
 PURE = f"{VALUES} layer llb users symbolic_mode dockerfile lower seams"
-EFFECTS = "runtime snapshot store registry cache"
+EFFECTS = "runtime snapshot store registry cache remote"
 
 # package of imagebuild -> the packages of imagebuild that it may import, besides itself
 MAY_IMPORT = {
@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "store": f"{VALUES} layer llb seams snapshot",
     "registry": f"{VALUES} seams",
     "cache": f"{VALUES} layer llb seams store registry",
+    "remote": f"{VALUES} layer llb seams store registry",
     "execute": f"{PURE} {EFFECTS}",
     "cli": f"{PURE} {EFFECTS} execute",
     "__main__": "errors cli",

@@ -75,6 +75,13 @@ def _resolve(call: Invocation) -> Outcome:
     return Outcome(resolve(call.read(ResolveRequest), call.effects()))
 
 
+def _fetch_remote(call: Invocation) -> Outcome:
+    from imagebuild.execute.remotes import pin_remotes
+    from imagebuild.execute.requests import RemotesRequest
+
+    return Outcome(pin_remotes(call.read(RemotesRequest), call.effects()))
+
+
 def _lookup(call: Invocation) -> Outcome:
     from imagebuild.execute.lookup import lookup
     from imagebuild.execute.requests import LookupRequest
@@ -144,6 +151,7 @@ def _run(call: Invocation) -> Outcome:
 
 SUBCOMMANDS: Dict[str, Tuple[Callable[[Invocation], Outcome], str]] = {
     "resolve": (_resolve, "resolve image names to manifests, configs and layers"),
+    "fetch-remote": (_fetch_remote, "find out what the URLs and git references of ADD mean now"),
     "lookup": (_lookup, "look all steps of a build up in the store and the cache repository"),
     "prepare": (_prepare, "look one step up by content, and bring what it needs into the store"),
     "step": (_step, "run one step and leave its layer in the store (pure)"),

@@ -7,6 +7,7 @@
      |                                ExpansionError, NotSupportedYetError
      x ContextError             66  + SourceNotInContextError, OutsideContextError
      x RegistryError            69  + UnreachableError, NotFoundError; RateLimitedError 75; AuthenticationError 77
+     x RemoteError              69  a URL of ADD could not be fetched; ChecksumError 76: it is not what was named
      x HostError                71  + NamespacesUnavailableError, OverlayUnavailableError, StoreFullError
      x LayerMissingError        74  a layer is neither in the store nor in a registry: run its step again
      x IntegrityError           76  + DigestMismatchError, UnsafePathError, MalformedError
@@ -207,6 +208,18 @@ class RateLimitedError(RegistryError):
 
 class AuthenticationError(RegistryError):
     exit_code = 77
+
+
+class RemoteError(ImageBuildError):
+    """A file or a repository that an ADD names by its URL could not be fetched."""
+
+    exit_code = 69
+
+
+class ChecksumError(RemoteError):
+    """What was fetched is not what ``--checksum`` names."""
+
+    exit_code = 76
 
 
 class HostError(ImageBuildError):

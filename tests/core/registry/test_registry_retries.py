@@ -32,7 +32,7 @@ def test_temporary_status_is_tried_again(
     assert all(
         base * 0.5 <= wait <= base * 1.5 for base, wait in zip((0.25, 0.5, 1, 2), driver.waits)
     )
-    assert f"the registry answered {code}; trying again in" in driver.lines[0]
+    assert f"the server answered {code}; trying again in" in driver.lines[0]
 
 
 @pytest.mark.parametrize("code", [500, 429])

@@ -186,7 +186,7 @@ class _Builder:
         return lookup(request, self.effects).hits
 
     def _step(self, number: int, hit: Optional[Hit]) -> None:
-        parents = self._stack(self.plan.steps[number].parent)
+        parents = self._stack(self.plan.steps[number].over)
         diff_ids = [source.layer.diff_id for source in parents]
         if hit and hit.parents == (chain_id(diff_ids) if diff_ids else None):
             self._done(hit.layer, hit.source)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from contextlib import closing
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, ContextManager, Mapping, Optional, Tuple
 
 from imagebuild.store.store import Store
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from imagebuild.execute.requests import CacheOptions
     from imagebuild.registry.client import RegistryClient
     from imagebuild.registry.options import RegistryOptions
+    from imagebuild.registry.transport import Transport
 
 CONCURRENCY = 8
 """Requests in flight at once: enough to hide a registry's latency, few enough not to be throttled."""
@@ -27,7 +30,7 @@ class Effects:
 
     def __init__(self, store: Store, environ: Mapping[str, str]) -> None:
         self.store = store
-        self._environ = environ
+        self.environ = environ
         self._client: Optional[RegistryClient] = None
 
     def client(self, registries: Tuple[RegistryOptions, ...]) -> RegistryClient:
@@ -41,12 +44,22 @@ class Effects:
             self._client = RegistryClient(
                 registries,
                 credentials=CredentialStore.from_environment(
-                    self._environ, untrusted=(os.getcwd(), self.store.root)
+                    self.environ, untrusted=(os.getcwd(), self.store.root)
                 ),
-                proxies=Proxies.from_environment(self._environ),
+                proxies=Proxies.from_environment(self.environ),
                 log=_log,
             )
         return self._client
+
+    def web(self) -> ContextManager[Transport]:
+        """What fetches URLs that belong to no registry: no credential, no certificate of ours, this machine's proxies."""
+        from imagebuild.registry.proxies import Proxies
+        from imagebuild.registry.transport import Transport
+
+        proxies = Proxies.from_environment(self.environ)
+        return closing(
+            Transport((), proxies, user_agent="pants-kaniko", sleep=time.sleep, log=_log)
+        )
 
     def cache(
         self, options: CacheOptions, registries: Tuple[RegistryOptions, ...]

@@ -68,7 +68,7 @@ class _Search:
     def step(self, number: int) -> Optional[Step]:
         """The content key's preimage of a step, None while its parents or inputs are unknown."""
         planned = self.graph.steps[number]
-        parents = self.diff_ids(planned.parent)
+        parents = self.diff_ids(planned.over)
         if parents is None:
             return None
         inputs: List[Hash] = []
@@ -152,5 +152,5 @@ def _key(step: InputStep) -> Hash:
 
 def _agrees(search: _Search, number: int, record: LayerRecord) -> bool:
     """A record must start from the very layers that this build has below it, as far as they are known."""
-    parents = search.diff_ids(search.graph.steps[number].parent)
+    parents = search.diff_ids(search.graph.steps[number].over)
     return parents is None or parents == record.step.parents

@@ -63,14 +63,15 @@ def _fetch_remotes(
         return request, ()
     from imagebuild.execute.remotes import fetched_tree  # most steps read nothing from afar
 
-    inputs: List[Union[ContextDigest, TreeLayers, RemoteTree]] = []
+    inputs: List[Union[ContextDigest, TreeLayers]] = []
     remotes: List[Hash] = []
     for item in request.inputs:
-        if isinstance(item, RemoteTree):
-            layer = fetched_tree(item.source, request.epoch, effects)
-            remotes.append(layer.diff_id)
-            item = TreeLayers((LayerSource(layer),))
-        inputs.append(item)
+        if not isinstance(item, RemoteTree):
+            inputs.append(item)
+            continue
+        layer = fetched_tree(item.source, request.epoch, effects)
+        inputs.append(TreeLayers((LayerSource(layer),)))
+        remotes.append(layer.diff_id)
     return replace(request, inputs=tuple(inputs)), tuple(remotes)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Dict, Optional, Sequence, Tuple
 
 from imagebuild import canonical
-from imagebuild.llb.plan import ContextInput, Plan, PlannedStep, State
+from imagebuild.llb.plan import ContextInput, Plan, PlannedStep, RemoteSource, State
 from imagebuild.llb.step import FORMAT_VERSION, InputStep, Step
 from imagebuild.oci.descriptor import Layer, Platform
 from imagebuild.oci.hash import Hash
@@ -22,11 +22,15 @@ from imagebuild.oci.hash import Hash
 
 @dataclass(frozen=True)
 class GraphBase:
-    """A base image as steps see it. `repository` tells where its blobs are and is part of no key."""
+    """A base image as steps see it. `repository` tells where its blobs are and is part of no key.
+
+    :param remote: for what ADD fetches: the pinned source whose identity `manifest` is; the store knows its layer.
+    """
 
     repository: str
     manifest: Hash
     layers: Tuple[Layer, ...]
+    remote: Optional[RemoteSource] = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class StepGraph:
     @staticmethod
     def of(plan: Plan, epoch: Optional[int]) -> StepGraph:
         bases = tuple(
-            GraphBase(base.repository, base.manifest.digest, base.layers) for base in plan.bases
+            GraphBase(base.repository, base.manifest.digest, base.layers, base.remote)
+            for base in plan.bases
         )
         return StepGraph(bases, tuple(map(_without_paths, plan.steps)), plan.platform, epoch)
 
@@ -63,7 +68,7 @@ def input_steps(graph: StepGraph) -> Tuple[InputStep, ...]:
             item.digest if isinstance(item, ContextInput) else _state_key(graph, keys, item.state)
             for item in step.inputs
         )
-        parent = _state_key(graph, keys, step.parent)
+        parent = _state_key(graph, keys, step.over)
         preimage = InputStep(FORMAT_VERSION, step.op, graph.platform, graph.epoch, parent, inputs)
         keys[number] = canonical.fingerprint(preimage)
         made.append(preimage)

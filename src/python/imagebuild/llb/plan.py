@@ -17,12 +17,21 @@ from imagebuild.oci.hash import Hash
 
 
 @dataclass(frozen=True)
+class WantedImage:
+    """An image that a build starts from or copies from, by its full name, for one platform."""
+
+    ref: str
+    platform: Platform
+
+
+@dataclass(frozen=True)
 class ResolvedBase:
     """An image that a build starts from or copies from, resolved to one platform's manifest.
 
     :param ref: as the Dockerfile names it, normalised ("docker.io/library/debian:12"); never part of a key.
     :param repository: where its blobs are ("docker.io/library/debian"); never part of a key.
     :param manifest: descriptor of the platform's manifest (not of the index).
+    :param remote: for what is no image: the pinned source. Then `manifest` has its identity, and `layers` are not known.
     """
 
     ref: str
@@ -30,6 +39,7 @@ class ResolvedBase:
     manifest: Descriptor
     config: ConfigFile
     layers: Tuple[Layer, ...]
+    remote: Optional[RemoteSource] = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +141,11 @@ class PlannedStep:
     parent: State
     inputs: Tuple[StepInput, ...] = ()
 
+    @property
+    def over(self) -> State:
+        """What `op` is applied to: nothing for a linked step, whose layer is laid on top of `parent` whatever that is."""
+        return State() if isinstance(self.op, FileOp) and self.op.link else self.parent
+
     def copies(self) -> Tuple[CopyAction, ...]:
         actions = self.op.actions if isinstance(self.op, FileOp) else ()
         return tuple(action for action in actions if isinstance(action, CopyAction))
@@ -183,6 +198,10 @@ class Plan:
     warnings: Tuple[str, ...] = ()
     proxy_env: EnvVars = ()
     remotes: Tuple[RemoteSource, ...] = ()
+
+    def remote_of(self, state: State) -> Optional[RemoteSource]:
+        """The pinned source that `state` is the tree of, None for the tree of an image or a step."""
+        return None if state.base is None else self.bases[state.base].remote
 
     def with_remotes(self, trees: Sequence[ResolvedBase]) -> Plan:
         """The plan that can be run: `trees` are what `remotes` have become, in their order."""

@@ -27,6 +27,9 @@ TO_OCI = {
     DOCKER_LAYER_ZSTD: OCI_LAYER_ZSTD,
 }
 
+# What stands in the place of a manifest for the file or repository that an ADD fetches: its digest names the source.
+REMOTE = "application/vnd.pants-kaniko.remote.v1"
+
 # Our own documents in a cache repository.
 RECORD = "application/vnd.pants-kaniko.record.v1+json"
 LAYER_INDEX = "application/vnd.pants-kaniko.layer-index.v1+gzip"

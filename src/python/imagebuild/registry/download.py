@@ -9,18 +9,14 @@ from typing import TYPE_CHECKING, Any, Optional
 from imagebuild.errors import DigestMismatchError, RegistryError
 from imagebuild.oci.descriptor import Descriptor
 from imagebuild.registry.endpoints import Endpoints, Remote
+from imagebuild.registry.endurance import Pace, persist
 from imagebuild.registry.exchange import Request, WireError
-from imagebuild.registry.failures import unreachable
 from imagebuild.registry.transport import Transport
 
 if TYPE_CHECKING:
     from imagebuild.registry.wire import Answer
 
 _PIECE = 1 << 18
-# Progress that makes up for earlier failures: a long download may break off more than five times.
-_FORGIVEN_BYTES = 4 << 20
-_SLOW_BYTES_PER_SECOND = 1024
-_WINDOW_SECONDS = 60.0
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)\Z")
 
 
@@ -64,22 +60,12 @@ class Download:
             raise
 
     def _persist(self, remote: Remote) -> None:
-        failures, forgiven_at = 0, self._offset + _FORGIVEN_BYTES
-        while True:
-            try:
-                self._once(remote)
-                return
-            except WireError as error:
-                if self._offset >= forgiven_at:
-                    failures, forgiven_at = 0, self._offset + _FORGIVEN_BYTES
-                failures += 1
-                if failures >= remote.attempts:
-                    raise unreachable(
-                        self._request(remote), error.kind, f"{error.detail} again and again"
-                    ) from None
-                self._transport.pause(
-                    self._purpose, f"{error.detail} after {self._offset} bytes", failures - 1
-                )
+        persist(
+            self._transport,
+            lambda: self._request(remote),
+            lambda: self._once(remote),
+            lambda: self._offset,
+        )
 
     def _rewind(self) -> bool:
         """Take back what was written, where the sink can; False where it can't and has bytes already."""
@@ -98,7 +84,7 @@ class Download:
         ) as answer:
             skip = self._begin(answer)
             left = self._descriptor.size - self._offset + skip
-            window_start, window_bytes = self._transport.clock(), 0
+            pace = Pace(self._transport.clock)
             # One byte is asked for beyond the end: a blob that goes on is not the one that was promised.
             while True:
                 piece = answer.read(min(_PIECE, max(left, 1)))
@@ -108,12 +94,7 @@ class Download:
                     raise self._mismatch(f"more than {self._descriptor.size} bytes")
                 left -= len(piece)
                 skip = self._take(piece, skip)
-                window_bytes += len(piece)
-                now = self._transport.clock()
-                if now - window_start > _WINDOW_SECONDS:
-                    if window_bytes < _SLOW_BYTES_PER_SECOND * (now - window_start):
-                        raise WireError("timeout", "the answer comes too slowly", temporary=True)
-                    window_start, window_bytes = now, 0
+                pace.count(len(piece))
             if left:
                 raise WireError("broken", "the answer ended early", temporary=True)
 

@@ -27,7 +27,7 @@ class Origin:
             host, port, parts = None, None, urlsplit("")
         if parts.scheme not in _PORTS or not host or parts.username is not None or _is_odd(url):
             raise RegistryError(
-                f'a registry answered with an address that is refused: "{redact(url)}"',
+                f'an answer leads to an address that is refused: "{redact(url)}"',
                 url=redact(url),
                 expected="an absolute http or https URL without a user name in it",
             )

@@ -151,7 +151,7 @@ class Transport:
                 return result
             asked = _retry_after(header("retry-after"), header("date"))
             discard(result)
-            self.pause(request.purpose, f"the registry answered {status}", attempt, asked)
+            self.pause(request.purpose, f"the server answered {status}", attempt, asked)
         raise AssertionError("a request has at least one attempt")
 
     def _authorized(self, request: Request, authorization: Authorization) -> Answer:

@@ -1,0 +1,157 @@
+"""``fetch-remote``: what the URLs and git references of ADD mean now. And their trees, for whoever needs them.
+
+A source that names its content (a checksum, a whole commit) is asked nothing: it is fetched when a step has to run that
+reads it, and never where the step is cached. Of a URL without a checksum the server is asked whether it has changed; of a
+branch or a tag, which commit it is. That is as often as for the tags of base images, and fails where they do not answer.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Optional, Tuple, Type, TypeVar
+
+from imagebuild import canonical
+from imagebuild.errors import MalformedError
+from imagebuild.execute.effects import CONCURRENCY, Effects
+from imagebuild.execute.requests import RemotesRequest, RemotesResult
+from imagebuild.llb.plan import GitSource, HttpSource, RemoteSource
+from imagebuild.llb.remote import identity, pinned
+from imagebuild.oci.descriptor import Layer
+from imagebuild.oci.hash import Hash
+from imagebuild.store.scratch import exclusive
+from imagebuild.store.store import Store
+
+if TYPE_CHECKING:
+    from imagebuild.remote.http import Visit
+
+_T = TypeVar("_T")
+
+
+def pin_remotes(request: RemotesRequest, effects: Effects) -> RemotesResult:
+    """:raises RemoteError: for a source that cannot be had, quoting its URL.
+    :raises ChecksumError: for a ref that is another commit than it should be.
+    """
+
+    def pin(source: RemoteSource) -> RemoteSource:
+        return pinned(source) or _ask(source, request.epoch, effects)
+
+    if len(request.sources) == 1:
+        return RemotesResult((pin(request.sources[0]),))
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
+        return RemotesResult(tuple(pool.map(pin, request.sources)))
+
+
+def fetched_tree(source: RemoteSource, epoch: Optional[int], effects: Effects) -> Layer:
+    """The layer of a pinned source, in the store with its bytes and its index.
+
+    :raises RemoteError: when it cannot be had. :raises ChecksumError: when it is not what it was pinned to.
+    """
+    key = _tree_key(identity(source), epoch)
+    layer = _there(effects.store, key)
+    if layer is not None:
+        return layer
+    with exclusive(effects.store.lock_path(key)):  # another step may be at it
+        layer = _there(effects.store, key)
+        if layer is None:
+            layer = _fetch(source, epoch, effects)
+            effects.store.put_record(key, canonical.dumps(layer))
+    return layer
+
+
+def known_tree(store: Store, name: Hash, epoch: Optional[int]) -> Optional[Layer]:
+    """The layer of the source whose identity is `name`, if the store has its index; its bytes need not be there."""
+    layer = _recorded(store, _tree_key(name, epoch))
+    return layer if layer and store.index_of(layer.diff_id) is not None else None
+
+
+def _ask(source: RemoteSource, epoch: Optional[int], effects: Effects) -> RemoteSource:
+    if isinstance(source, GitSource):
+        from imagebuild.remote.git import Git
+        from imagebuild.remote.git_refs import resolve_ref
+
+        with effects.store.work_dir() as work:
+            return resolve_ref(Git(work, effects.environ), source)
+    return _visit(source, epoch, effects)
+
+
+def _visit(source: HttpSource, epoch: Optional[int], effects: Effects) -> HttpSource:
+    """Fetch a file, unless its server says that it is the one that the store has."""
+    from imagebuild.remote.http import Visit
+
+    key = canonical.fingerprint(["remote visit", source.url])
+    known = _read(effects.store, key, Visit)
+    if known is not None:
+        pin = replace(source, checksum=known.checksum)
+        if _there(effects.store, _tree_key(identity(pin), epoch)) is None:
+            known = None
+    visit, layer = _download(source, epoch, effects, known)
+    if visit is None or layer is None:
+        assert known is not None, "only what is known can be unchanged"
+        return replace(source, checksum=known.checksum)
+    pin = replace(source, checksum=visit.checksum)
+    effects.store.put_record(_tree_key(identity(pin), epoch), canonical.dumps(layer))
+    effects.store.put_record(key, canonical.dumps(visit))
+    return pin
+
+
+def _fetch(source: RemoteSource, epoch: Optional[int], effects: Effects) -> Layer:
+    if isinstance(source, GitSource):
+        return _clone(source, epoch, effects)
+    layer = _download(source, epoch, effects, None)[1]
+    assert layer is not None, "what is asked for without a condition comes"
+    return layer
+
+
+def _download(
+    source: HttpSource, epoch: Optional[int], effects: Effects, known: Optional[Visit]
+) -> Tuple[Optional[Visit], Optional[Layer]]:
+    from imagebuild.remote.http import HttpFetch
+    from imagebuild.remote.tree import file_tree
+
+    with effects.store.work_dir() as work:
+        path = os.path.join(work, "file")
+        with effects.web() as transport, open(path, "x+b") as file:
+            visit = HttpFetch(transport, source, file).run(known)
+        if visit is None:
+            return None, None
+        # The time a server tells is in no layer that others should get too.
+        mtime = visit.mtime if epoch is None else epoch
+        return visit, file_tree(effects.store, path, source.name, mtime)
+
+
+def _clone(source: GitSource, epoch: Optional[int], effects: Effects) -> Layer:
+    from imagebuild.remote.git import Git
+    from imagebuild.remote.git_fetch import GitCheckout
+    from imagebuild.remote.tree import directory_tree
+
+    with effects.store.work_dir() as work:
+        directory = os.path.join(work, "tree")
+        os.mkdir(directory)
+        made = GitCheckout(Git(work, effects.environ), source, directory).make()
+        return directory_tree(effects.store, os.fsencode(made), epoch)
+
+
+def _tree_key(name: Hash, epoch: Optional[int]) -> Hash:
+    """Under what the layer of a fetched source is filed in the store; this key leaves no machine."""
+    return canonical.fingerprint(["remote tree", name, epoch])
+
+
+def _there(store: Store, key: Hash) -> Optional[Layer]:
+    layer = _recorded(store, key)
+    if layer is None or not store.has_layer(layer.diff_id):
+        return None
+    return layer if store.index_of(layer.diff_id) is not None else None
+
+
+def _recorded(store: Store, key: Hash) -> Optional[Layer]:
+    return _read(store, key, Layer)
+
+
+def _read(store: Store, key: Hash, cls: Type[_T]) -> Optional[_T]:
+    raw = store.get_record(key)
+    try:
+        return canonical.loads(cls, raw) if raw else None
+    except MalformedError:
+        return None
