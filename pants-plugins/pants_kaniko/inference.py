@@ -11,7 +11,8 @@ from pants.engine.addresses import Address
 from pants.engine.target import SingleSourceField, Target
 
 from imagebuild.dockerfile.context import Context
-from imagebuild.dockerfile.instructions.copy import Add, Copy
+from imagebuild.dockerfile.instructions.add import Add
+from imagebuild.dockerfile.instructions.copy import Copy
 from imagebuild.dockerfile.parse import parse
 from imagebuild.errors import ImageBuildError
 from imagebuild.llb.plan import ContextEntry

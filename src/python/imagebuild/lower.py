@@ -12,7 +12,7 @@ numbers the steps, and keeps what is hashed apart from where it came from.
 
 from __future__ import annotations
 
-from typing import AbstractSet, Dict, List, Mapping, Sequence, Tuple
+from typing import AbstractSet, Dict, List, Mapping, Sequence, Tuple, Union
 
 from imagebuild.dockerfile.context import Context
 from imagebuild.dockerfile.instructions.base import Instruction
@@ -20,16 +20,20 @@ from imagebuild.dockerfile.instructions.variables import Arg
 from imagebuild.dockerfile.model import Dockerfile, Stage
 from imagebuild.dockerfile.source import raise_all
 from imagebuild.dockerfile.stages import StageGraph, TreeRef, resolve_stages
-from imagebuild.errors import ImageBuildError, NotSupportedYetError
+from imagebuild.errors import ImageBuildError
 from imagebuild.llb.ops import EnvVars
 from imagebuild.llb.plan import (
     ContextEntry,
+    ContextInput,
     Origin,
     Plan,
     PlannedHistory,
     PlannedStep,
+    RemoteSource,
     ResolvedBase,
     State,
+    StepInput,
+    TreeInput,
 )
 from imagebuild.llb.state import Build, Change, StageState, evolve, implicit_path
 from imagebuild.oci.config import Config
@@ -40,14 +44,21 @@ _PROXY_ARGS = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "
 
 
 def base_refs(
-    dockerfile: Dockerfile, *, build_args: Mapping[str, str], target: str, platform: Platform
+    dockerfile: Dockerfile,
+    *,
+    build_args: Mapping[str, str],
+    target: str,
+    platform: Platform,
+    bases: Sequence[ResolvedBase] = (),
 ) -> Tuple[str, ...]:
-    """Full names of the images that `target` starts from or copies from, unique, in the order of their first use.
+    """Full names of the images that `target` starts from or reads, unique: those of `bases`, and more where their triggers
+    name more; otherwise in the order of their first use.
 
     :param target: a stage's name or number, "" for the last one.
-    :raises DockerfileError: for a FROM or a COPY --from that is wrong, in whatever stage.
+    :param bases: those that are resolved already.
+    :raises DockerfileError: for a FROM, a `from` or a trigger that is wrong, in whatever stage.
     """
-    return resolve_stages(dockerfile, build_args, target, platform).images
+    return resolve_stages(dockerfile, build_args, target, platform, bases).images
 
 
 def lower(
@@ -72,7 +83,7 @@ def lower(
         nothing to warn about.
     :raises DockerfileError: and ContextError, for what only shows with arguments and files; ManyErrors for several.
     """
-    graph = resolve_stages(dockerfile, build_args, target, platform)
+    graph = resolve_stages(dockerfile, build_args, target, platform, bases)
     if len(bases) != len(graph.images):
         raise ValueError(f"{len(bases)} bases for the images {graph.images}")
     build = Build(
@@ -100,6 +111,7 @@ def lower(
             *_undeclared(dockerfile, build_args.keys() - shared_args, graph.global_args),
         ),
         proxy_env=_proxy_env(dockerfile, build_args),
+        remotes=tuple(lowering.remotes),
     )
 
 
@@ -115,6 +127,7 @@ class _Lowering:
         self.states: Dict[int, StageState] = {}
         self.warnings: List[str] = []
         self.errors: List[ImageBuildError] = []
+        self.remotes: Dict[RemoteSource, int] = {}
 
     def stage(self, stage: Stage) -> None:
         try:
@@ -124,6 +137,8 @@ class _Lowering:
             state = self._fresh(Config(), State())
         sources = self._graph.sources[stage.index]
         state = evolve(state, sources={name: self._tree(ref) for name, ref in sources.items()})
+        for trigger in self._graph.triggers[stage.index]:
+            state = self._apply(stage, trigger.instruction, state, trigger.origin)
         for instruction in stage.instructions:
             state = self._apply(stage, instruction, state)
         self.states[stage.index] = state
@@ -132,17 +147,13 @@ class _Lowering:
         if ref.stage is not None:
             parent = self.states[ref.stage]
             env = {**parent.env, **dict(parent.config.env)}
-            return evolve(parent, env=env, cmd_set=False)
+            state = evolve(parent, env=env, cmd_set=False)
+            return state.with_config(on_build=())
         if not ref.image:
             return self._fresh(Config(), State())
         number = self._graph.images.index(ref.image)
         config = self._bases[number].config.config
-        if config.on_build:
-            raise NotSupportedYetError(
-                f'the image "{ref.image}" has ONBUILD triggers, which are not supported yet: '
-                f'"{config.on_build[0][:100]}"',
-                hint="use an image without them, and write these instructions into the Dockerfile",
-            )
+        config = evolve(config, on_build=())
         return evolve(self._fresh(config, State(base=number)), base=number)
 
     def _fresh(self, config: Config, tree: State) -> StageState:
@@ -154,14 +165,17 @@ class _Lowering:
             return self.states[ref.stage].tree
         return State(base=self._graph.images.index(ref.image)) if ref.image else State()
 
-    def _apply(self, stage: Stage, instruction: Instruction, state: StageState) -> StageState:
+    def _apply(
+        self, stage: Stage, instruction: Instruction, state: StageState, trigger: str = ""
+    ) -> StageState:
+        """:param trigger: where `instruction` comes from, when it is not one of the Dockerfile."""
+        keyword = f"FROM: {trigger}" if trigger else instruction.KEYWORD
         try:
             change = instruction.apply(state)
         except ImageBuildError as error:
-            error = self._file.source.locate(error, instruction.source, instruction.KEYWORD)
-            self.errors.append(error)
+            self.errors.append(self._file.source.locate(error, instruction.source, keyword))
             return state
-        place = f"{instruction.source}: {instruction.KEYWORD}"
+        place = f"{instruction.source}: {keyword}"
         self.warnings.extend(f"{place}: {text}" for text in change.warnings)
         return self._planned(stage, instruction, state.tree, change)
 
@@ -171,7 +185,8 @@ class _Lowering:
         state, number = change.state, None
         if change.op is not None:
             number = len(self.steps)
-            self.steps.append(PlannedStep(change.op, parent, change.inputs))
+            inputs = tuple(map(self._input, change.inputs))
+            self.steps.append(PlannedStep(change.op, parent, inputs))
             text = " ".join(instruction.text.split())
             self.origins.append(Origin(instruction.source, text, stage.label))
             state = evolve(state, tree=State(step=number))
@@ -179,6 +194,13 @@ class _Lowering:
             return state
         entry = PlannedHistory(change.created_by, number, HISTORY_COMMENT)
         return evolve(state, history=(*state.history, entry))
+
+    def _input(self, item: Union[StepInput, RemoteSource]) -> StepInput:
+        """What is fetched is a tree behind those of the images."""
+        if isinstance(item, (ContextInput, TreeInput)):
+            return item
+        number = self.remotes.setdefault(item, len(self.remotes))
+        return TreeInput(State(base=len(self._bases) + number))
 
 
 def _labelled(config: Config, labels: Sequence[Tuple[str, str]]) -> Config:

@@ -9,7 +9,8 @@ from imagebuild.check.subject import Subject
 from imagebuild.check.variables import View
 from imagebuild.dockerfile.context import Context
 from imagebuild.dockerfile.dockerignore import IgnorePattern, parse_ignore_file
-from imagebuild.dockerfile.instructions.copy import Add, Copy
+from imagebuild.dockerfile.instructions.add import Add
+from imagebuild.dockerfile.instructions.copy import Copy
 from imagebuild.dockerfile.patterns import clean, has_wildcards
 from imagebuild.errors import ImageBuildError
 

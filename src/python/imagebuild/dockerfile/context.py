@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import difflib
 import posixpath
-from typing import Dict, Optional, Sequence, Set, Tuple
+from functools import partial
+from typing import AbstractSet, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from imagebuild import canonical
+from imagebuild.dockerfile.copied_paths import Exclusion, parse_parents_source
 from imagebuild.dockerfile.patterns import Listing, clean, glob, has_wildcards
 from imagebuild.errors import OutsideContextError, SourceNotInContextError
 from imagebuild.llb.plan import ContextEntry, ContextInput
 
 _MAX_LINKS = 40
 _COMPARED = 2000  # files, for a suggestion
+
+
+class Found(NamedTuple):
+    """A path that a source names; with --parents relative to `base`, which is a path too."""
+
+    path: str
+    base: Optional[str] = None
 
 
 class Context:
@@ -25,39 +34,81 @@ class Context:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def matches(self, source: str) -> Tuple[str, ...]:
-        """Paths that a COPY source names, sorted; () where nothing does.
+    def matches(self, source: str) -> Tuple[Found, ...]:
+        """What a COPY source names, sorted; () where nothing does.
 
         :raises OutsideContextError: for a source above the context's root.
         :raises DockerfileSyntaxError: for a malformed pattern.
         """
-        relative = posixpath.normpath(source.lstrip("/") or ".")
-        if relative == ".." or relative.startswith("../"):
-            raise OutsideContextError(
-                f'"{source}" is outside of the build context',
-                expected="a path inside the context",
-                hint="build from a directory that holds it (`context_root`), or add the target that owns it to "
-                "`dependencies`",
-            )
+        return tuple(Found(path) for path in self._paths(source))
+
+    def matches_with_parents(self, source: str) -> Tuple[Found, ...]:
+        """The same with --parents.
+
+        :raises OutsideContextError: and DockerfileSyntaxError, as `matches`.
+        """
+        _check_inside(source)
+        parsed = parse_parents_source(source)
+        found: List[Found] = []
+        for base in self._paths(parsed.base):
+            real = self._resolve(base, set())
+            paths = parsed.matches(partial(self._list_below, real))
+            found.extend(Found(path, base) for path in paths)
+        return tuple(found)
+
+    def select(self, found: Sequence[Found], exclude: Sequence[str] = ()) -> ContextInput:
+        """The input that holds what was `found` with all that is in it; links that are followed bring what they point to.
+
+        Its digest covers every path, kind, content, x bit and link target that no pattern of `exclude` (see
+        `copied_paths.Exclusion`) leaves out. A directory counts only where nothing in it does.
+
+        :raises OutsideContextError: for a link that leaves the context.
+        """
+        exclusion = Exclusion(exclude) if exclude else None
+        selected: Set[str] = set()
+        for item in found:
+            own: Set[str] = set()
+            anchor = self._resolve(item.path if item.base is None else item.base, own)
+            real = anchor
+            if item.base is not None:  # from the base on, no link is followed
+                real = _join(anchor, item.path)
+                own.update({real} & self._entries.keys())
+            own.update(self._listing.below(real))
+            selected.update(own if exclusion is None else self._kept(item, anchor, own, exclusion))
+        full = {above for path in selected for above in _directories(path)}
+        chosen = sorted(selected - full)
+        facts = (fact for path in chosen for fact in _facts(self._entries[path]))
+        return ContextInput(canonical.fingerprint(list(facts)), tuple(chosen))
+
+    def _kept(
+        self, item: Found, anchor: str, own: Set[str], exclusion: Exclusion
+    ) -> AbstractSet[str]:
+        if item.base is None and not self.is_directory(anchor):
+            return set() if exclusion.drops_source(item.path) else own
+        below = (
+            {path: path for path in own}
+            if anchor == "."
+            else {path: path[len(anchor) + 1 :] for path in own if path.startswith(anchor + "/")}
+        )
+        return own - {path for path, relative in below.items() if exclusion.drops(relative)}
+
+    def at(self, path: str) -> ContextInput:
+        """The input that holds the one `path` that a mount names, with all that is in it.
+
+        :raises ContextError: when it is not there, or outside.
+        """
+        _check_inside(path)
+        path = clean(path)
+        if not self._exists(path):
+            raise self.not_found(path)
+        return self.select((Found(path),))
+
+    def _paths(self, source: str) -> Tuple[str, ...]:
+        _check_inside(source)
         relative = clean(source)
         if not has_wildcards(relative) and "\\" not in relative:
             return (relative,) if self._exists(relative) else ()
         return tuple(glob(relative, self._list_dir))
-
-    def select(self, paths: Sequence[str]) -> ContextInput:
-        """The input that holds `paths` with all that is under them; links that are copied bring what they point to.
-
-        Its digest covers every path, kind, content, x bit and link target. A directory counts only where it is empty.
-
-        :raises OutsideContextError: for a link that leaves the context.
-        """
-        selected: Set[str] = set()
-        for path in paths:
-            selected.update(self._listing.below(self._resolve(path, selected)))
-        chosen = sorted(path for path in selected if not self._is_full_directory(path))
-        facts = (fact for path in chosen for fact in _facts(self._entries[path]))
-        digest = canonical.fingerprint(list(facts))
-        return ContextInput(digest, tuple(chosen))
 
     def not_found(self, source: str) -> SourceNotInContextError:
         """The error for a source that matches nothing."""
@@ -83,6 +134,9 @@ class Context:
             return self._listing.list_dir(self._resolve(path, set()))
         except OutsideContextError:
             return ()
+
+    def _list_below(self, base: str, path: str) -> Sequence[str]:
+        return self._listing.list_dir(_join(base, path))
 
     def _nearest(self, source: str) -> str:
         name = posixpath.basename(source)
@@ -133,14 +187,33 @@ class Context:
             selected.add(done)
         return done or "."
 
-    def _is_full_directory(self, path: str) -> bool:
-        return self._entries[path].kind == "dir" and bool(self._listing.below(path))
-
 
 def _facts(entry: ContextEntry) -> Tuple[str, str, str]:
     """All that counts of an entry, as three texts: a flat list of these is quick to encode and has one reading only."""
     content = entry.digest.hex if entry.digest else ""
     return entry.path, f"{entry.kind} {entry.executable} {entry.size} {content}", entry.target
+
+
+def _join(base: str, path: str) -> str:
+    return posixpath.normpath(posixpath.join(base, path))
+
+
+def _directories(path: str) -> Iterator[str]:
+    above = posixpath.dirname(path)
+    while above:
+        yield above
+        above = posixpath.dirname(above)
+
+
+def _check_inside(source: str) -> None:
+    relative = posixpath.normpath(source.lstrip("/") or ".")
+    if relative == ".." or relative.startswith("../"):
+        raise OutsideContextError(
+            f'"{source}" is outside of the build context',
+            expected="a path inside the context",
+            hint="build from a directory that holds it (`context_root`), or add the target that owns it to "
+            "`dependencies`",
+        )
 
 
 def _leaves(path: str) -> OutsideContextError:

@@ -21,16 +21,18 @@ def expand(
     *,
     unset: Optional[Set[str]] = None,
     keep_unset: bool = False,
+    quotes: bool = True,
 ) -> str:
     """`word` with its variables replaced and its quotes and escapes taken away.
 
     :param unset: collects plainly used names that `env` does not have.
     :param keep_unset: leave ``$name`` as it is where `env` does not have it.
+    :param quotes: False where quotes are characters like any other.
     :raises ExpansionError: for quotes or braces that do not end, and what ``${name:?text}`` demands.
     """
     if not _is_special(escape).search(word):
         return word
-    return "".join(piece.text for piece in _scan(word, env, escape, unset, keep_unset))
+    return "".join(piece.text for piece in _scan(word, env, escape, unset, keep_unset, quotes))
 
 
 def expand_words(
@@ -39,7 +41,7 @@ def expand_words(
     """As `expand`, then split at white space that was neither quoted nor escaped (also that of a variable's value)."""
     words: List[str] = []
     current: Optional[str] = None
-    for piece in _scan(word, env, escape, unset, False):
+    for piece in _scan(word, env, escape, unset, False, True):
         if piece.quoted:
             current = (current or "") + piece.text
             continue
@@ -57,6 +59,8 @@ def _scan(
     escape: str,
     unset: Optional[Set[str]],
     keep_unset: bool,
+    quotes: bool,
 ) -> List[Piece]:
-    scanner = Scanner(word, env, escape, unset if unset is not None else set(), keep_unset)
+    unset = set() if unset is None else unset
+    scanner = Scanner(word, env, escape, unset, keep_unset=keep_unset, quotes=quotes)
     return scanner.pieces("", raw=False)

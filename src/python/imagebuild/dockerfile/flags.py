@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from imagebuild.dockerfile.source import did_you_mean
-from imagebuild.errors import DockerfileSyntaxError, NotSupportedYetError, UnsupportedFlagError
+from imagebuild.errors import DockerfileSyntaxError, UnsupportedFlagError
 
 _FLAG = re.compile(
     r"""\s*(?=--)((?:\\[\s\S]?|'(?:\\[\s\S]?|[^'\\])*'?|"(?:\\[\s\S]?|[^"\\])*"?|[^\s\\'"])+)"""
@@ -24,13 +24,14 @@ FlagTexts = Tuple[Tuple[str, Optional[str]], ...]
 class Flag:
     """A flag that an instruction knows.
 
+    :param help: what it does, for docs/reference.md; :param example: an instruction that uses it and is accepted.
     :param kind: "text", "bool", or "list" (may be given several times).
-    :param later: known to Docker and refused by name here, as not supported yet.
     """
 
     name: str
+    help: str
+    example: str
     kind: str = "text"
-    later: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,18 @@ class FlagValues:
     def text(self, name: str) -> Optional[str]:
         """The value, or None where the flag was not given."""
         return next((value for key, value in self.values if key == name), None)
+
+    def all(self, name: str) -> Tuple[str, ...]:
+        """Every value of a list, in the order of the text."""
+        return tuple(value for key, value in self.values if key == name)
+
+    def choice(self, name: str) -> Optional[bool]:
+        """Of a "bool", None where it was not given."""
+        text = self.text(name)
+        return None if text is None else text == "true"
+
+    def is_on(self, name: str) -> bool:
+        return self.choice(name) is True
 
 
 def take_flags(text: str) -> Tuple[Tuple[str, ...], str]:
@@ -68,7 +81,6 @@ def parse_flags(keyword: str, given: Sequence[str], known: Sequence[Flag]) -> Fl
     """Check flags against what an instruction knows.
 
     :raises UnsupportedFlagError: for one that it does not know.
-    :raises NotSupportedYetError: for one that Docker knows and this builder does not yet.
     :raises DockerfileSyntaxError: for a missing or wrong value, or a flag given twice.
     """
     table = {flag.name: flag for flag in known}
@@ -80,11 +92,6 @@ def parse_flags(keyword: str, given: Sequence[str], known: Sequence[Flag]) -> Fl
         if flag is None:
             raise _unknown(keyword, name, table)
         value = _checked(flag, bool(equals), value)
-        if flag.later and not (flag.kind == "bool" and value == "false"):
-            raise NotSupportedYetError(
-                f"--{name} is not supported yet",
-                hint=f"write the instruction without --{name}",
-            )
         if flag.kind == "list":
             listed.append((name, value))
         elif name in values:

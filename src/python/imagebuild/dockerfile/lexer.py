@@ -137,7 +137,7 @@ class _Mask:
             self.lines.append(line + _END if stripped else "")
 
     def _bodies(self, at: int) -> int:
-        found = announced("".join(self._logical), self._escape)
+        found = announced("".join(self._logical))
         if not found:
             return at
         try:

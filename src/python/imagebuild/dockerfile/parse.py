@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import List, Union
 
 from imagebuild.dockerfile.instructions import INSTRUCTIONS
 from imagebuild.dockerfile.instructions.base import Instruction
 from imagebuild.dockerfile.instructions.from_ import From
+from imagebuild.dockerfile.instructions.onbuild import NO_TRIGGERS, Onbuild
 from imagebuild.dockerfile.instructions.variables import Arg
 from imagebuild.dockerfile.lexer import LexedFile, RawInstruction, lex
 from imagebuild.dockerfile.model import Dockerfile, Stage
@@ -15,6 +17,7 @@ from imagebuild.errors import (
     DockerfileSyntaxError,
     DuplicateStageNameError,
     ImageBuildError,
+    SourceRange,
     UnknownInstructionError,
 )
 
@@ -48,7 +51,10 @@ class _Parser:
 
     def take(self, raw: RawInstruction) -> None:
         try:
-            self._place(raw, _parse_instruction(raw))
+            instruction = _parse_instruction(raw)
+            if isinstance(instruction, Onbuild):
+                parse_trigger(instruction.trigger, raw.source)
+            self._place(raw, instruction)
         except ImageBuildError as error:
             keyword = raw.keyword if raw.keyword in INSTRUCTIONS else ""
             self._errors.append(self._source.locate(error, raw.source, keyword))
@@ -108,6 +114,33 @@ class _Parser:
             hint="begin with FROM, for example `FROM debian:12` or `FROM scratch`",
         )
         return error.at(self._source.range(last, last))
+
+
+def parse_trigger(text: str, source: SourceRange) -> Instruction:
+    """The instruction that ONBUILD has left in an image.
+
+    :param source: the lines that it acts for.
+    :raises DockerfileError: for what is no instruction, or none for later.
+    """
+    lexed = lex(text, source.file)
+    for error in lexed.errors:
+        error.origin, error.excerpt = (
+            None,
+            (),
+        )  # a line of the trigger says nothing to who reads the Dockerfile
+        raise error
+    if len(lexed.instructions) != 1:
+        raise DockerfileSyntaxError(
+            "a trigger is not one instruction", expected="ONBUILD INSTRUCTION"
+        )
+    (raw,) = lexed.instructions
+    if raw.keyword in NO_TRIGGERS:
+        raise DockerfileSyntaxError(
+            f"{raw.keyword} cannot be a trigger",
+            expected=f"any instruction but {', '.join(NO_TRIGGERS)}",
+            hint="write it into the Dockerfile that builds on the image",
+        )
+    return _parse_instruction(replace(raw, source=source))
 
 
 def _parse_instruction(raw: RawInstruction) -> Instruction:

@@ -153,6 +153,11 @@ def has_wildcards(pattern: str) -> bool:
     return _WILD.match(pattern) is not None
 
 
+def escaped(name: str) -> str:
+    """The pattern that matches `name` and nothing else."""
+    return re.sub(r"([*?\[\\])", r"\\\1", name)
+
+
 @lru_cache(maxsize=4096)
 def clean(path: str) -> str:
     """A slash-separated path inside a root, made relative and cleaned; ".." at the root stays there. "." for the root."""

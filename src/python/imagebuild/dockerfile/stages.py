@@ -1,17 +1,24 @@
-"""Which stages and images a target is made of: FROM and COPY --from resolved, before anything is looked at."""
+"""Which stages and images a target is made of: FROM, and the `from` of COPY and of mounts, before anything is looked at.
+
+Triggers (ONBUILD) of a stage's base are instructions of the stage. Those of an image are known once it is resolved, and may
+name further images, or need further stages: `resolve_stages` says more the more it is told.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Mapping, Optional, Set, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from imagebuild.dockerfile.expand import expand
-from imagebuild.dockerfile.instructions.copy import Copy
+from imagebuild.dockerfile.instructions.base import Instruction
 from imagebuild.dockerfile.instructions.from_ import SCRATCH
+from imagebuild.dockerfile.instructions.onbuild import Onbuild
 from imagebuild.dockerfile.model import Dockerfile, Stage
+from imagebuild.dockerfile.parse import parse_trigger
 from imagebuild.dockerfile.platforms import check_platform, platform_args
-from imagebuild.dockerfile.source import did_you_mean, raise_all
+from imagebuild.dockerfile.source import did_you_mean, printable, raise_all
 from imagebuild.errors import DockerfileError, ImageBuildError, UndefinedStageError
+from imagebuild.llb.plan import ResolvedBase
 from imagebuild.oci.descriptor import Platform
 from imagebuild.oci.reference import ImageRef
 
@@ -25,17 +32,27 @@ class TreeRef:
 
 
 @dataclass(frozen=True)
+class Trigger:
+    """An instruction that ONBUILD has left; :param origin: who left it, for errors."""
+
+    instruction: Instruction
+    origin: str
+
+
+@dataclass(frozen=True)
 class StageGraph:
     """Every stage's references, and what a target needs.
 
     :param bases: what each stage starts from.
-    :param sources: for each stage, what its COPY --from name, as written there.
+    :param triggers: for each stage, those of what it starts from; they come before its own instructions.
+    :param sources: for each stage, what its instructions read from, as they name it.
     :param needed: stages that `target` is made of, in the order of the file; `target` among them.
     :param images: full names of the images that they are made of, in the order of their first use.
     """
 
     global_args: Mapping[str, str]
     bases: Tuple[TreeRef, ...]
+    triggers: Tuple[Tuple[Trigger, ...], ...]
     sources: Tuple[Mapping[str, TreeRef], ...]
     target: int
     needed: Tuple[int, ...]
@@ -44,14 +61,20 @@ class StageGraph:
 
 
 def resolve_stages(
-    dockerfile: Dockerfile, build_args: Mapping[str, str], target: str, platform: Platform
+    dockerfile: Dockerfile,
+    build_args: Mapping[str, str],
+    target: str,
+    platform: Platform,
+    bases: Sequence[ResolvedBase] = (),
 ) -> StageGraph:
-    """:raises DockerfileError: for what a FROM or a COPY --from gets wrong, in whatever stage; ManyErrors for several."""
-    resolver = _Resolver(dockerfile, build_args, target, platform)
+    """:param bases: images that are resolved; they keep their place at the front of `StageGraph.images`.
+    :raises DockerfileError: for what a FROM, a `from` or a trigger gets wrong, in whatever stage; ManyErrors for several.
+    """
+    resolver = _Resolver(dockerfile, build_args, target, platform, bases)
     resolver.run()
     number = find_target(dockerfile, target)
     needed = _needed(number, resolver.bases, resolver.sources)
-    images: Dict[str, None] = {}
+    images: Dict[str, None] = {base.ref: None for base in bases}
     for stage in needed:
         for ref in (resolver.bases[stage], *resolver.sources[stage].values()):
             if ref.image:
@@ -59,6 +82,7 @@ def resolve_stages(
     return StageGraph(
         resolver.global_args,
         tuple(resolver.bases),
+        tuple(resolver.triggers),
         tuple(resolver.sources),
         number,
         needed,
@@ -104,12 +128,19 @@ class _Resolver:
     """One pass over the stages; a reference may only go up."""
 
     def __init__(
-        self, dockerfile: Dockerfile, build_args: Mapping[str, str], target: str, platform: Platform
+        self,
+        dockerfile: Dockerfile,
+        build_args: Mapping[str, str],
+        target: str,
+        platform: Platform,
+        bases: Sequence[ResolvedBase],
     ) -> None:
         self._file, self._build_args, self._platform = dockerfile, build_args, platform
+        self._configs = {base.ref: base.config.config for base in bases}
         self._names: Dict[str, int] = {}
         self._errors: List[ImageBuildError] = []
         self.bases: List[TreeRef] = []
+        self.triggers: List[Tuple[Trigger, ...]] = []
         self.sources: List[Dict[str, TreeRef]] = []
         self.warnings: List[str] = []
         automatic = platform_args(platform, target or dockerfile.stages[-1].name)
@@ -128,6 +159,7 @@ class _Resolver:
             except ImageBuildError as error:
                 self._errors.append(self._file.source.locate(error, stage.base.source, "FROM"))
                 self.bases.append(TreeRef())
+            self.triggers.append(tuple(self._triggers(stage)))
             self.sources.append(dict(self._sources(stage)))
             if stage.name:
                 self._names.setdefault(stage.name, stage.index)
@@ -172,16 +204,35 @@ class _Resolver:
             else "correct it",
         )
 
-    def _sources(self, stage: Stage) -> Iterable[Tuple[str, TreeRef]]:
-        for copy in stage.instructions:
-            if isinstance(copy, Copy) and copy.from_:
-                try:
-                    yield copy.from_, self._source(stage, copy)
-                except ImageBuildError as error:
-                    self._errors.append(self._file.source.locate(error, copy.source, copy.KEYWORD))
+    def _triggers(self, stage: Stage) -> Iterator[Trigger]:
+        """Those of its base: of an image that is resolved, or of the stage itself that it starts from."""
+        ref = self.bases[stage.index]
+        if ref.stage is not None:
+            parent = self._file.stages[ref.stage]
+            left = [item.trigger for item in parent.instructions if isinstance(item, Onbuild)]
+            owner = f'the stage "{parent.label}"'
+        else:
+            left = list(self._configs[ref.image].on_build) if ref.image in self._configs else []
+            owner = f'the image "{ref.image}"'
+        for text in left:
+            origin = f'the trigger "{printable(text[:100])}" of {owner}'
+            try:
+                yield Trigger(parse_trigger(text, stage.base.source), origin)
+            except ImageBuildError as error:
+                error.message = f"{origin}: {error.message}"
+                self._errors.append(self._file.source.locate(error, stage.base.source, "FROM"))
 
-    def _source(self, stage: Stage, copy: Copy) -> TreeRef:
-        name = copy.from_
+    def _sources(self, stage: Stage) -> Iterator[Tuple[str, TreeRef]]:
+        triggers = (trigger.instruction for trigger in self.triggers[stage.index])
+        for instruction in (*triggers, *stage.instructions):
+            for name in instruction.trees():
+                try:
+                    yield name, self._source(stage, instruction, name)
+                except ImageBuildError as error:
+                    place, keyword = instruction.source, instruction.KEYWORD
+                    self._errors.append(self._file.source.locate(error, place, keyword))
+
+    def _source(self, stage: Stage, instruction: Instruction, name: str) -> TreeRef:
         if name.lower() in self._names:
             return TreeRef(stage=self._names[name.lower()])
         if name.isascii() and name.isdigit():
@@ -197,7 +248,7 @@ class _Resolver:
             text = (
                 f'"{name}" is no stage and is taken as an image (did you mean the stage "{close}"?)'
             )
-            self._warn(copy.source.start_line, copy.KEYWORD, text)
+            self._warn(instruction.source.start_line, instruction.KEYWORD, text)
         return TreeRef(image=_full_name(name))
 
     def _undefined(self, stage: Stage, name: str) -> UndefinedStageError:

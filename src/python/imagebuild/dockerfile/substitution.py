@@ -32,11 +32,19 @@ class Scanner:
     """One pass over a word; `at` is the next character."""
 
     def __init__(
-        self, word: str, env: Mapping[str, str], escape: str, unset: Set[str], keep_unset: bool
+        self,
+        word: str,
+        env: Mapping[str, str],
+        escape: str,
+        unset: Set[str],
+        *,
+        keep_unset: bool,
+        quotes: bool,
     ) -> None:
         self._word, self._env, self._escape = word, env, escape
         self._unset, self._keep_unset = unset, keep_unset
-        self._specials = f"$'\"{escape}"
+        self._quotes = "'\"" if quotes else ""
+        self._specials = f"${self._quotes}{escape}"
         self._at = self._depth = self._length = 0
 
     def pieces(self, stop: str, *, raw: bool) -> List[Piece]:
@@ -52,10 +60,9 @@ class Scanner:
                 return found
             if char == "$":
                 found.append(Piece(self._dollar(), False))
-            elif char == "'":
-                found.append(Piece(self._single_quoted(), True))
-            elif char == '"':
-                found.append(Piece(self._double_quoted(raw), True))
+            elif char in self._quotes:
+                text = self._single_quoted() if char == "'" else self._double_quoted(raw)
+                found.append(Piece(text, True))
             elif char == self._escape:
                 found.append(Piece(self._escaped(raw), True))
             else:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Mapping, Optional, Tuple, TypeVar
+from typing import Any, Mapping, Optional, Tuple, TypeVar, Union
 
 from imagebuild.llb.ops import Op
-from imagebuild.llb.plan import PlannedHistory, State, StepInput
+from imagebuild.llb.plan import PlannedHistory, RemoteSource, State, StepInput
 from imagebuild.oci.config import Config
 from imagebuild.oci.descriptor import Platform
 
@@ -52,7 +52,7 @@ class StageState:
 
     :param env: what a RUN sees and what is substituted: ENV and ARG, the later declaration wins.
     :param args: ARGs declared so far, with None for those without a value.
-    :param sources: filesystems that COPY --from names, as written there.
+    :param sources: filesystems that COPY --from and mounts name, as written there.
     :param cmd_set: a CMD of this stage, so that ENTRYPOINT does not reset it.
     """
 
@@ -99,13 +99,13 @@ class Change:
     """What one instruction does to a stage.
 
     :param created_by: its line in the image's history, None for none.
-    :param op: the step that makes its layer, if it makes one; `inputs` are what the step reads.
+    :param op: the step that makes its layer, if it makes one; `inputs` are what the step reads, also from elsewhere.
     """
 
     state: StageState
     created_by: Optional[str]
     op: Optional[Op] = None
-    inputs: Tuple[StepInput, ...] = ()
+    inputs: Tuple[Union[StepInput, RemoteSource], ...] = ()
     warnings: Tuple[str, ...] = ()
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Dict, Type
 
+from imagebuild.dockerfile.instructions.add import Add
 from imagebuild.dockerfile.instructions.base import Instruction
-from imagebuild.dockerfile.instructions.commands import Cmd, Entrypoint, Run, Shell
-from imagebuild.dockerfile.instructions.copy import Add, Copy
+from imagebuild.dockerfile.instructions.commands import Cmd, Entrypoint, Shell
+from imagebuild.dockerfile.instructions.copy import Copy
 from imagebuild.dockerfile.instructions.expose import Expose
 from imagebuild.dockerfile.instructions.from_ import From
 from imagebuild.dockerfile.instructions.healthcheck import Healthcheck
 from imagebuild.dockerfile.instructions.onbuild import Onbuild
+from imagebuild.dockerfile.instructions.run import Run
 from imagebuild.dockerfile.instructions.settings import (
     Maintainer,
     StopSignal,

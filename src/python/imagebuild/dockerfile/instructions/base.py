@@ -7,9 +7,10 @@ from typing import Any, ClassVar, List, Set, Tuple, Type, TypeVar
 
 from imagebuild.dockerfile.expand import expand, expand_words
 from imagebuild.dockerfile.flags import Flag, FlagTexts, FlagValues, format_flags, parse_flags
+from imagebuild.dockerfile.heredoc import Heredoc
 from imagebuild.dockerfile.lexer import RawInstruction
 from imagebuild.dockerfile.source import did_you_mean
-from imagebuild.errors import DockerfileSyntaxError, NotSupportedYetError, SourceRange
+from imagebuild.errors import DockerfileSyntaxError, SourceRange
 from imagebuild.llb.state import Change, StageState
 
 _I = TypeVar("_I", bound="Instruction")
@@ -34,12 +35,6 @@ class Instruction:
     def parse(cls: Type[_I], raw: RawInstruction) -> _I:
         """:raises DockerfileError: for what breaks the instruction's own syntax."""
         flags = parse_flags(cls.KEYWORD, raw.flags, cls.FLAGS)
-        if raw.heredocs:
-            name = raw.heredocs[0].name
-            raise NotSupportedYetError(
-                f'here-documents ("<<{name}") are not supported yet',
-                hint="put the text into a file of the context, or into a RUN of one logical line",
-            )
         return cls(raw.source, raw.text, **cls.fields(raw, flags))
 
     @classmethod
@@ -55,10 +50,19 @@ class Instruction:
         """Flags by name, None for those that are not given."""
         return ()
 
+    def documents(self) -> Tuple[Heredoc, ...]:
+        """The here-documents below it."""
+        return ()
+
+    def trees(self) -> Tuple[str, ...]:
+        """The stages and images whose files it reads, as it names them."""
+        return ()
+
     def __str__(self) -> str:
         """The text that `parse` reads as an equal instruction."""
         flags, rest = format_flags(self.flag_texts()), self.arguments()
-        return f"{self.KEYWORD}{flags}{' --' if rest.startswith('--') else ''} {rest}"
+        line = f"{self.KEYWORD}{flags}{' --' if rest.startswith('--') else ''} {rest}"
+        return "\n".join((line, *(document.lines for document in self.documents())))
 
     def apply(self, state: StageState) -> Change:
         """What it does to a stage. :raises ImageBuildError: for what only shows now: variables, files, users."""
@@ -74,6 +78,12 @@ class Expansion:
 
     def __call__(self, word: str) -> str:
         return expand(word, self._state.env, self._state.build.escape, unset=self._unset)
+
+    def body(self, document: Heredoc) -> str:
+        """What a here-document becomes as a file: its quotes stay, and "\\" always escapes."""
+        if not document.expand:
+            return document.body
+        return expand(document.body, self._state.env, unset=self._unset, quotes=False)
 
     def words(self, word: str) -> Tuple[str, ...]:
         return expand_words(word, self._state.env, self._state.build.escape, unset=self._unset)

@@ -1,19 +1,16 @@
-"""RUN, CMD, ENTRYPOINT, SHELL: command lines, as a list or for a shell."""
+"""Command lines, as a list or for a shell, and CMD, ENTRYPOINT, SHELL."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Tuple
 
-from imagebuild.dockerfile.flags import Flag, FlagTexts, FlagValues
+from imagebuild.dockerfile.flags import FlagValues
 from imagebuild.dockerfile.instructions.base import Instruction, needs_text
 from imagebuild.dockerfile.lexer import RawInstruction
 from imagebuild.dockerfile.words import go_quoted, is_almost_json, json_list, to_json
 from imagebuild.errors import DockerfileSyntaxError
-from imagebuild.llb.ops import ExecOp
 from imagebuild.llb.state import Change, StageState, evolve
-
-_NETWORKS = ("default", "none", "host")
 
 
 @dataclass(frozen=True)
@@ -41,58 +38,22 @@ class CommandLine:
         return ()
 
 
+def command_of(raw: RawInstruction, keyword: str) -> CommandLine:
+    """:raises DockerfileSyntaxError: where there is none."""
+    what = f'{keyword} COMMAND or {keyword} ["program", "argument", ...]'
+    return CommandLine.parse(needs_text(raw, what))
+
+
 @dataclass(frozen=True)
 class _Command(Instruction):
     command: CommandLine
 
     @classmethod
     def fields(cls, raw: RawInstruction, _flags: FlagValues) -> Any:
-        what = f'{cls.KEYWORD} COMMAND or {cls.KEYWORD} ["program", "argument", ...]'
-        return {"command": CommandLine.parse(needs_text(raw, what))}
+        return {"command": command_of(raw, cls.KEYWORD)}
 
     def arguments(self) -> str:
         return str(self.command)
-
-
-@dataclass(frozen=True)
-class Run(_Command):
-    """:param network: "" for what the build has, or "default", "none", "host"."""
-
-    KEYWORD = "RUN"
-    FLAGS = (
-        Flag("mount", "list", later=True),
-        Flag("network"),
-        Flag("security", later=True),
-        Flag("device", "list", later=True),
-    )
-
-    network: str = ""
-
-    @classmethod
-    def fields(cls, raw: RawInstruction, flags: FlagValues) -> Any:
-        network = flags.text("network") or ""
-        if network and network not in _NETWORKS:
-            raise DockerfileSyntaxError(
-                f'--network has the value "{network}"', expected=" or ".join(_NETWORKS)
-            )
-        found = super().fields(raw, flags)
-        if not found["command"].words:
-            raise DockerfileSyntaxError(
-                "the list names no program", expected='RUN ["program", ...]'
-            )
-        return {**found, "network": network}
-
-    def flag_texts(self) -> FlagTexts:
-        return (("network", self.network or None),)
-
-    def apply(self, state: StageState) -> Change:
-        argv = self.command.argv(state)
-        network = state.build.network if self.network in ("", "default") else self.network
-        env = tuple(sorted(state.env.items()))
-        op = ExecOp(argv, env, state.cwd, state.config.user, network)
-        args = [f"{name}={state.env.get(name, value or '')}" for name, value in state.args.items()]
-        said = " ".join((*([f"|{len(args)}", *args] if args else ()), *argv))
-        return Change(state, f"RUN {said}", op, warnings=self.command.warnings)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,13 @@ class From(Instruction):
     """:param image: with variables still in it; :param name: of the stage, in lower case, "" for none."""
 
     KEYWORD = "FROM"
-    FLAGS = (Flag("platform"),)
+    FLAGS = (
+        Flag(
+            "platform",
+            "the platform of the image; `$BUILDPLATFORM` is that of the machine, `$TARGETPLATFORM` what is built for",
+            "FROM --platform=$TARGETPLATFORM debian:12",
+        ),
+    )
 
     image: str
     name: str = ""

@@ -25,7 +25,33 @@ class Healthcheck(Instruction):
     """:param check: as the image's config has it; times in nanoseconds, 0 for the default."""
 
     KEYWORD = "HEALTHCHECK"
-    FLAGS = (*(Flag(name) for name in _TIMES), Flag("retries"))
+    FLAGS = (
+        Flag(
+            "interval",
+            "between two checks, 30s by default",
+            "HEALTHCHECK --interval=1m CMD wget -q localhost",
+        ),
+        Flag(
+            "timeout",
+            "after which a check has failed, 30s by default",
+            "HEALTHCHECK --timeout=3s CMD wget -q localhost",
+        ),
+        Flag(
+            "start-period",
+            "in which failures do not count, 0s by default",
+            "HEALTHCHECK --start-period=1m30s CMD wget -q localhost",
+        ),
+        Flag(
+            "start-interval",
+            "between two checks of the start period, 5s by default",
+            "HEALTHCHECK --start-period=1m --start-interval=2s CMD wget -q localhost",
+        ),
+        Flag(
+            "retries",
+            "failures in a row until the container counts as unhealthy, 3 by default",
+            "HEALTHCHECK --retries=5 CMD wget -q localhost",
+        ),
+    )
 
     check: HealthcheckConfig
 
