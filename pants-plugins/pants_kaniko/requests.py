@@ -38,6 +38,7 @@ class CacheLookup:
 class BuildStep:
     """Make one step's layer, and those below it.
 
+    :param alone: a linked step's layer and nothing else: what is below it is not waited for.
     :param lost: diffIDs of layers that a cache promised and nobody has: their steps run again.
     :param attempt: how often layers were found lost.
     """
@@ -46,6 +47,7 @@ class BuildStep:
     number: int
     lost: Tuple[Hash, ...] = ()
     attempt: int = 0
+    alone: bool = False
 
     @property
     def title(self) -> str:

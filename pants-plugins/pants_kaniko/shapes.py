@@ -22,7 +22,7 @@ from imagebuild.registry.options import RegistryOptions
 from pants_kaniko.calls import Executor, ExecutorCall
 from pants_kaniko.plans import Entry, PlanHandle, step_title
 from pants_kaniko.requests import BuildStep, BuiltStep
-from pants_kaniko.stack import chain_of
+from pants_kaniko.stack import chain_of, parents_of
 
 EXECUTOR_DIR = ".kaniko"
 MAIN = "main.py"
@@ -171,7 +171,7 @@ def prepare_call(
         op=planned.op,
         platform=handle.graph.platform,
         epoch=handle.graph.epoch,
-        parents=chain_of(handle, planned.parent, below),
+        parents=parents_of(request, below),
         inputs=tuple(inputs),
         cache=cache,
         look_up=handle.settings.use_cache,

@@ -33,11 +33,16 @@ PUSHED_AT_ONCE_MS, PUSHED_AT_ONCE_BYTES = 1000, 1 << 20
 A build that fails half-way loses from them what is soon made again."""
 
 
-def needs(handle: PlanHandle, number: int, *, cached: bool = False) -> Tuple[int, ...]:
+def needs(
+    handle: PlanHandle, number: int, *, cached: bool = False, alone: bool = False
+) -> Tuple[int, ...]:
     """The steps that have to exist before `number` can: the one it builds on and, unless it is cached, those it copies
-    from."""
+    from.
+
+    :param alone: as in `BuildStep`.
+    """
     planned = handle.graph.steps[number]
-    states = [planned.parent]
+    states = [planned.over if alone else planned.parent]
     if not cached:
         states.extend(item.state for item in planned.inputs if isinstance(item, TreeInput))
     return tuple(sorted({state.step for state in states if state.step is not None}))
@@ -80,8 +85,33 @@ def chain_of(
 
 
 def parents_of(request: BuildStep, below: Sequence[BuiltStep]) -> Tuple[LayerSource, ...]:
+    """What the step is applied to; a linked one, to nothing."""
     planned = request.handle.graph.steps[request.number]
-    return chain_of(request.handle, planned.parent, below)
+    return chain_of(request.handle, planned.over, below)
+
+
+def parts(request: BuildStep) -> Tuple[BuildStep, ...]:
+    """A linked step's layer by itself, and what it is laid on, which are made at the same time; () for any other step."""
+    planned = request.handle.graph.steps[request.number]
+    if request.alone or planned.over == planned.parent:
+        return ()
+    alone = replace(request, alone=True)
+    return (alone,) if planned.parent.step is None else (alone, below(request, planned.parent.step))
+
+
+def laid(request: BuildStep, made: Sequence[BuiltStep]) -> BuiltStep:
+    """The step from its `parts`."""
+    missing = missing_of(made)
+    if missing:
+        return blocked(request, missing)
+    own, under = made[0], made[1:]
+    planned = request.handle.graph.steps[request.number]
+    return replace(
+        own,
+        chain=chain_of(request.handle, planned.parent, under) + own.chain,
+        unpacked=own.unpacked and any(built.unpacked for built in under),
+        below=tuple(sorted({*own.below, *(built.number for built in under)})),
+    )
 
 
 def promised(hit: Optional[Hit], lost: Sequence[Hash]) -> Optional[Hit]:
@@ -146,14 +176,14 @@ def completed(
     cached = settings.use_cache and settings.cache.repository
     top = (LayerSource(layer, (settings.cache.repository,) if cached else ()),) if layer else ()
     ran = isinstance(request.handle.graph.steps[request.number].op, ExecOp)
-    unpacked = origin == BUILT and (ran or (parent is not None and parent.unpacked))
+    whole = request.alone or ran or (parent is not None and parent.unpacked)
     return BuiltStep(
         request.number,
         parents_of(request, below) + top,
         layer,
         origin,
         step,
-        unpacked,
+        origin == BUILT and whole,
         below=tuple(built.number for built in below),
         milliseconds=milliseconds,
     )
@@ -213,7 +243,7 @@ def recording(build: BuildImage, number: int) -> RecordStep:
 
 def below(request: BuildStep, number: int) -> BuildStep:
     """The request for a step that `request` needs."""
-    return replace(request, number=number)
+    return replace(request, number=number, alone=False)
 
 
 def suspects(request: BuildStep, below: Sequence[BuiltStep]) -> Tuple[Hash, ...]:
@@ -237,7 +267,8 @@ def _cached(build: BuildImage, hits: Sequence[Optional[Hit]]) -> Set[int]:
         else:
             base = () if parent.base is None else graph.bases[parent.base].layers
             below = tuple(layer.diff_id for layer in base)
-        if hit and below is not None and _is_over(hit, below):
+        over = () if planned.over != parent else below
+        if hit and below is not None and over is not None and _is_over(hit, over):
             chains[number] = below + ((hit.layer.diff_id,) if hit.layer else ())
     return set(chains)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import List, Optional, Tuple
+from typing import Any, List, Optional, Tuple, cast
 
 import pytest
 from pants.engine.fs import EMPTY_DIGEST
 
 from imagebuild.errors import LayerMissingError
 from imagebuild.execute.requests import CacheOptions, Hit, LayerSource, LookupResult
+from imagebuild.llb.ops import FileOp
+from imagebuild.llb.plan import State
 from imagebuild.oci.hash import chain_id
 from pants_kaniko import report, stack
 from pants_kaniko.calls import ExecutorAnswer
-from pants_kaniko.plans import step_title
+from pants_kaniko.plans import PlanHandle, step_title
 from pants_kaniko.requests import (
     BUILT,
     LOCAL,
@@ -38,6 +40,78 @@ def test_what_a_step_needs(number: int, expected: tuple[int, ...]) -> None:
 def test_what_a_cached_step_needs() -> None:
     assert (0,) == stack.needs(handle(), 1, cached=True)
     assert () == stack.needs(handle(), 3, cached=True)
+
+
+def linked(**settings: Any) -> PlanHandle:
+    """`handle`, its step 1 a COPY --link."""
+    plain = handle(**settings)
+    step = plain.graph.steps[1]
+    steps = list(plain.graph.steps)
+    steps[1] = replace(step, op=replace(cast(FileOp, step.op), link=True))
+    return replace(plain, graph=replace(plain.graph, steps=tuple(steps)))
+
+
+def alone(number: int, name: str, origin: str = BUILT) -> BuiltStep:
+    top = (LayerSource(layer(name)),)
+    return BuiltStep(number, top, top[0].layer, origin, unpacked=origin == BUILT)
+
+
+def test_a_linked_step_is_made_beside_what_it_is_laid_on() -> None:
+    request = BuildStep(linked(), 1)
+    own, under = stack.parts(request)
+
+    assert (1, True) == (own.number, own.alone)
+    assert (0, False) == (under.number, under.alone)
+    assert () == stack.needs(request.handle, 1, alone=True), "it waits for nothing"
+    assert (0,) == stack.needs(request.handle, 1), "what stands on it does"
+    assert () == stack.parts(own)
+    assert () == stack.parts(BuildStep(linked(), 2))
+
+
+def test_a_linked_step_is_laid_on_top() -> None:
+    request = BuildStep(linked(), 1)
+
+    made = stack.laid(request, (alone(1, "linked"), built(0)))
+
+    assert ["base", "step 0", "linked"] == names(made)
+    assert (True, (0,)) == (made.unpacked, made.below)
+    assert not stack.laid(request, (alone(1, "linked"), built(0, unpacked=False))).unpacked
+
+
+def test_a_linked_step_is_laid_on_the_base() -> None:
+    plain = linked()
+    steps = tuple(
+        replace(step, parent=State(base=0)) if number == 1 else step
+        for number, step in enumerate(plain.graph.steps)
+    )
+    request = BuildStep(replace(plain, graph=replace(plain.graph, steps=steps)), 1)
+
+    assert [BuildStep(request.handle, 1, alone=True)] == list(stack.parts(request))
+    assert ["base", "linked"] == names(stack.laid(request, (alone(1, "linked"),)))
+
+
+def test_a_linked_step_misses_what_its_parts_miss() -> None:
+    gone = (layer("gone").diff_id,)
+
+    blocked = stack.laid(BuildStep(linked(), 1), (alone(1, "x"), BuiltStep(0, missing=gone)))
+
+    assert (gone, None) == (blocked.missing, blocked.layer)
+
+
+def test_a_hit_of_a_linked_step_holds_over_anything() -> None:
+    request = BuildStep(linked(), 1, alone=True)
+    hit = Hit(layer("linked"), REGISTRY, None)
+
+    assert hit == stack.usable(hit, request, ())
+    assert (
+        stack.usable(replace(hit, parents=chain_id([layer("base").diff_id])), request, ()) is None
+    )
+    assert (0, 1, 2, 3) == stack.requested(BuildImage(linked(), run=0), [None, hit, None, None])
+
+
+def names(made: BuiltStep) -> List[str]:
+    known = {layer(name).diff_id: name for name in ("base", "step 0", "linked")}
+    return [known[source.layer.diff_id] for source in made.chain]
 
 
 def hits(*numbers: int) -> List[Optional[Hit]]:

@@ -49,14 +49,21 @@ async def look_up(request: LookupCall) -> CacheLookup:
 
 @rule(level=LogLevel.DEBUG)
 async def build_step(request: BuildStep) -> BuiltStep:
-    """A step that is cached does not wait for what it copies from; unless its hit turns out to be made over other layers."""
+    """A step that is cached does not wait for what it copies from; unless its hit turns out to be made over other layers. One
+    that is linked does not wait for what it is laid on."""
+    parts = stack.parts(request)
+    if parts:
+        made = await MultiGet(Get(BuiltStep, BuildStep, part) for part in parts)
+        return stack.laid(request, made)
     lookup = await Get(CacheLookup, LookupCall(request.handle))
     promised = stack.promised(lookup.result.hits[request.number], request.lost)
     below: Tuple[BuiltStep, ...] = ()
     for cached in (True, False) if promised else (False,):
         below = await MultiGet(
             Get(BuiltStep, BuildStep, stack.below(request, number))
-            for number in stack.needs(request.handle, request.number, cached=cached)
+            for number in stack.needs(
+                request.handle, request.number, cached=cached, alone=request.alone
+            )
         )
         missing = stack.missing_of(below)
         if missing:

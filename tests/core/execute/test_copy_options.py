@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import pytest
 
-from imagebuild.errors import SourceNotInContextError
+from imagebuild.errors import SourceNotInContextError, StepError
 from imagebuild.execute.select import input_digest
 from imagebuild.execute.sources import ContextSource
 from imagebuild.llb.ops import FileOp, InlineFile
@@ -293,3 +294,32 @@ def test_an_octal_mode_is_for_files_and_directories_but_not_for_what_has_to_be_m
         layer["x/d/main.py"].mode,
         layer["x/d/link"].mode,
     ]
+
+
+# --link (Dockerfile reference, "COPY --link")
+
+
+def test_a_linked_copy_sees_nothing_of_what_is_below(
+    tmp_path: Path, project: ContextSource
+) -> None:
+    below = tree([symlink("bin", "usr/bin"), directory("tmp", 0o1777)])
+    plain = made(copy("a.txt", dest="/bin/a"), [project], tmp_path, below)
+
+    linked = made(copy("a.txt", dest="/bin/a", link=True), [project], tmp_path, below)
+
+    assert ["usr", "usr/bin", "usr/bin/a"] == list(plain)
+    assert ["bin", "bin/a"] == list(linked), "the destination is of directories only"
+    assert 0o755 == made(copy("a.txt", dest="/tmp/a", link=True), [project], tmp_path)["tmp"].mode
+
+
+def test_a_linked_copy_knows_no_names_of_users(tmp_path: Path, project: ContextSource) -> None:
+    below = tree([directory("etc"), member("etc/passwd", b"app:x:7:8::/:\n")])
+    op = copy("a.txt", owner="app")
+    assert (7, 8) == made(op, [project], tmp_path, below)["d"].owner
+
+    with pytest.raises(StepError, match='there is no "app"') as caught:
+        made(replace(op, link=True), [project], tmp_path, below)
+
+    assert "with --link" in caught.value.hint
+    numbers = copy("a.txt", owner="7:8", link=True)
+    assert (7, 8) == made(numbers, [project], tmp_path, below)["d"].owner

@@ -99,6 +99,43 @@ def test_what_does_not_shape_a_layer_moves_no_key(graph: StepGraph) -> None:
     assert keys(GRAPH) == keys(graph)
 
 
+LINKED = replace(
+    GRAPH,
+    steps=(
+        PlannedStep(EXEC, State(base=0)),
+        PlannedStep(FileOp((COPY_ACTION,), link=True), State(step=0), (CONTEXT,)),
+        PlannedStep(EXEC, State(step=1)),
+        PlannedStep(COPY, State(), (TreeInput(State(step=1)),)),
+    ),
+)
+
+
+def linked_over(op: Op) -> StepGraph:
+    return replace(LINKED, steps=(PlannedStep(op, State(base=0)), *LINKED.steps[1:]))
+
+
+def test_a_linked_step_does_not_know_what_it_is_laid_on_and_what_follows_does() -> None:
+    before, after = keys(LINKED), keys(linked_over(replace(EXEC, user="app")))
+
+    assert [False, True, False, False] == [one == other for one, other in zip(before, after)]
+    assert None is input_steps(LINKED)[1].parent
+
+
+def test_what_follows_a_linked_step_knows_the_step_too() -> None:
+    other = replace(LINKED.steps[1], inputs=(replace(CONTEXT, digest=Hash.of(b"new")),))
+    changed = replace(LINKED, steps=(LINKED.steps[0], other, *LINKED.steps[2:]))
+
+    assert [True, False, False, False] == [
+        one == other for one, other in zip(keys(LINKED), keys(changed))
+    ]
+
+
+def test_a_linked_step_is_another_than_one_over_nothing() -> None:
+    plain = replace(LINKED.steps[1], op=COPY, parent=State())
+
+    assert keys(LINKED)[1] != keys(replace(LINKED, steps=(LINKED.steps[0], plain)))[1]
+
+
 def test_the_content_key_knows_the_tree_and_not_its_history() -> None:
     tree = [Hash.of(b"one"), Hash.of(b"two")]
 

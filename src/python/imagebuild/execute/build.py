@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 from imagebuild.dockerfile.dockerignore import ignore_file_for, select_context
+from imagebuild.dockerfile.model import Dockerfile
 from imagebuild.dockerfile.parse import parse
 from imagebuild.errors import ContextError, ImageBuildError, LayerMissingError
 from imagebuild.execute.assemble import DEFAULT_EPOCH, Image, assemble, blob_path, layout_files
@@ -41,7 +42,7 @@ from imagebuild.execute.requests import (
 from imagebuild.execute.resolve import resolve
 from imagebuild.execute.step import run_step
 from imagebuild.llb.keys import StepGraph, input_steps
-from imagebuild.llb.plan import ContextEntry, ContextInput, Plan, State, StepInput
+from imagebuild.llb.plan import ContextEntry, ContextInput, Plan, ResolvedBase, State, StepInput
 from imagebuild.llb.remote import remote_base, step_of
 from imagebuild.lower import base_refs, lower
 from imagebuild.oci.descriptor import Layer, Platform
@@ -120,14 +121,11 @@ def _plan(context: str, dockerfile: str, options: BuildOptions, effects: Effects
     if ignore:
         with open(os.path.join(context, ignore), encoding="utf-8") as text:
             listing = select_context(listing, text.read(), ignore)
-    arguments = dict(options.build_args)
-    refs = base_refs(parsed, build_args=arguments, target=options.target, platform=options.platform)
-    bases = resolve(ResolveRequest(refs, options.platform, options.registries), effects).bases
     plan = lower(
         parsed,
-        bases=bases,
+        bases=_bases(parsed, options, effects),
         context=listing,
-        build_args=arguments,
+        build_args=dict(options.build_args),
         target=options.target,
         platform=options.platform,
         network=options.network,
@@ -145,6 +143,23 @@ def _with_remotes(plan: Plan, options: BuildOptions, effects: Effects) -> Plan:
         number = step_of(plan, str(error))
         raise (error if number is None else error.at(plan.origins[number].source)) from None
     return plan.with_remotes([remote_base(source, plan.platform) for source in sources])
+
+
+def _bases(parsed: Dockerfile, options: BuildOptions, effects: Effects) -> Tuple[ResolvedBase, ...]:
+    """Images resolved, in rounds: the triggers of one may name others."""
+    bases: Tuple[ResolvedBase, ...] = ()
+    while True:
+        refs = base_refs(
+            parsed,
+            build_args=dict(options.build_args),
+            target=options.target,
+            platform=options.platform,
+            bases=bases,
+        )[len(bases) :]
+        if not refs:
+            return bases
+        request = ResolveRequest(refs, options.platform, options.registries)
+        bases += resolve(request, effects).bases
 
 
 def list_context(root: str) -> Iterator[ContextEntry]:
