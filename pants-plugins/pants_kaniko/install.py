@@ -16,6 +16,8 @@ from typing import Iterator, Tuple
 
 # Requests guesses the encoding of text with it. The executor reads bytes, and would spend a fifth of its start on loading it.
 UNUSED = ("charset_normalizer-",)
+# Urllib3 reads the metadata of installed packages for this, to see whether it could speak HTTP/2; as much again.
+EMPTIED = ("urllib3/http2/__init__.py",)
 BUNDLE = "modules.bin"
 
 # Prints the modules that all of ours load, but for those that parse Dockerfiles: their library is with the client.
@@ -37,6 +39,9 @@ def install(pex: str, sources: str, target: str) -> None:
     for name in sorted(os.listdir(distributions)):
         if not name.startswith(UNUSED):
             _copy(os.path.join(distributions, name), target)
+    for path in (os.path.join(target, name) for name in EMPTIED):
+        if os.path.exists(path):
+            os.truncate(path, 0)
     _copy(sources, target)
     bundle(target)
 
