@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Mapping, Tuple
 
 from pants.engine.target import Target
 
 from imagebuild import canonical
-from imagebuild.dockerfile.instructions.copy import Copy
 from imagebuild.dockerfile.model import Dockerfile
 from imagebuild.dockerfile.parse import parse
 from imagebuild.dockerfile.stages import StageGraph, resolve_stages
-from imagebuild.errors import SourceRange
 from imagebuild.execute.assemble import DEFAULT_EPOCH
 from imagebuild.execute.requests import CacheOptions
 from imagebuild.llb.keys import StepGraph, input_steps
@@ -102,6 +100,15 @@ def draft(
     )
 
 
+def further(draft: Draft, bases: Tuple[ResolvedBase, ...]) -> Draft:
+    """The draft with the images that the triggers (ONBUILD) of `bases` name, behind those of `bases`.
+
+    :raises DockerfileError: for a trigger that is wrong.
+    """
+    graph = resolve_stages(draft.dockerfile, draft.build_args, draft.stage, draft.platform, bases)
+    return replace(draft, refs=graph.images, places=_places(draft.dockerfile, graph))
+
+
 def planned_image(draft: Draft, bases: Tuple[ResolvedBase, ...]) -> PlannedImage:
     """:raises DockerfileError: and ContextError, for what shows only with arguments, files and base images."""
     plan = lower(
@@ -159,14 +166,7 @@ def _handle(draft: Draft, plan: Plan, how: Settings) -> PlanHandle:
 
 
 def _places(dockerfile: Dockerfile, graph: StageGraph) -> Tuple[Place, ...]:
-    found: Dict[str, SourceRange] = {}
-    for stage in (dockerfile.stages[number] for number in graph.needed):
-        found.setdefault(graph.bases[stage.index].image, stage.base.source)
-        for item in stage.instructions:
-            if isinstance(item, Copy) and item.from_:
-                found.setdefault(graph.sources[stage.index][item.from_].image, item.source)
-    sources = (found[image] for image in graph.images)
-    return tuple(Place(source, dockerfile.source.excerpt(source)) for source in sources)
+    return tuple(Place(source, dockerfile.source.excerpt(source)) for source in graph.places)
 
 
 def _extra_build_args(target: Target) -> Tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from imagebuild.dockerfile.dockerignore import select_context
 from imagebuild.dockerfile.parse import parse
@@ -44,10 +44,17 @@ def plan(
 ) -> Plan:
     """Parse and lower; `bases` are configs by full name, images that are not named have an empty one."""
     dockerfile = parse(text, file)
-    refs = base_refs(dockerfile, build_args=build_args, target=target, platform=PLATFORM)
+    images: List[ResolvedBase] = []
+    while True:
+        refs = base_refs(
+            dockerfile, build_args=build_args, target=target, platform=PLATFORM, bases=images
+        )
+        if len(refs) == len(images):
+            break
+        images.extend(resolved(ref, bases.get(ref, {})) for ref in refs[len(images) :])
     return lower(
         dockerfile,
-        bases=[resolved(ref, bases.get(ref, {})) for ref in refs],
+        bases=images,
         context=context,
         build_args=build_args,
         target=target,

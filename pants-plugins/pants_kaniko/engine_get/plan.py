@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Iterable
+from typing import Any, Iterable, Tuple
 
 from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
 from pants.engine.rules import Get, MultiGet, collect_rules, rule
 from pants.util.logging import LogLevel
 
+from imagebuild.llb.plan import ResolvedBase
 from pants_kaniko import planning
 from pants_kaniko.plans import (
     BasesRequest,
@@ -38,8 +39,13 @@ async def plan_image(
         EnvironmentVars, EnvironmentVarsRequest(planning.environment_names(target, options))
     )
     draft = planning.draft(target, options, files.dockerfile, context, environ, platform.value)
-    bases = await Get(ResolvedBases, BasesRequest(draft.refs, draft.places))
-    planned = planning.planned_image(draft, bases.bases)
+    bases: Tuple[ResolvedBase, ...] = ()
+    while len(draft.refs) > len(bases):
+        wanted = BasesRequest(draft.refs[len(bases) :], draft.places[len(bases) :])
+        resolved = await Get(ResolvedBases, BasesRequest, wanted)
+        bases += resolved.bases
+        draft = planning.further(draft, bases)
+    planned = planning.planned_image(draft, bases)
     for warning in planned.handle.plan.warnings:
         logger.warning(warning)
     return planned

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import Dict, Mapping, Optional, Tuple
+from typing import Dict, Mapping, Optional
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from imagebuild.dockerfile.source import did_you_mean

@@ -17,7 +17,7 @@ from imagebuild.dockerfile.model import Dockerfile, Stage
 from imagebuild.dockerfile.parse import parse_trigger
 from imagebuild.dockerfile.platforms import check_platform, platform_args
 from imagebuild.dockerfile.source import did_you_mean, printable, raise_all
-from imagebuild.errors import DockerfileError, ImageBuildError, UndefinedStageError
+from imagebuild.errors import DockerfileError, ImageBuildError, SourceRange, UndefinedStageError
 from imagebuild.llb.plan import ResolvedBase
 from imagebuild.oci.descriptor import Platform
 from imagebuild.oci.reference import ImageRef
@@ -48,6 +48,7 @@ class StageGraph:
     :param sources: for each stage, what its instructions read from, as they name it.
     :param needed: stages that `target` is made of, in the order of the file; `target` among them.
     :param images: full names of the images that they are made of, in the order of their first use.
+    :param places: for each image, what names it first.
     """
 
     global_args: Mapping[str, str]
@@ -57,6 +58,7 @@ class StageGraph:
     target: int
     needed: Tuple[int, ...]
     images: Tuple[str, ...]
+    places: Tuple[SourceRange, ...]
     warnings: Tuple[str, ...]
 
 
@@ -74,11 +76,12 @@ def resolve_stages(
     resolver.run()
     number = find_target(dockerfile, target)
     needed = _needed(number, resolver.bases, resolver.sources)
-    images: Dict[str, None] = {base.ref: None for base in bases}
+    places: Dict[str, SourceRange] = {}
     for stage in needed:
-        for ref in (resolver.bases[stage], *resolver.sources[stage].values()):
-            if ref.image:
-                images.setdefault(ref.image)
+        for image, place in resolver.named[stage]:
+            places.setdefault(image, place)
+    known = [base.ref for base in bases if base.ref in places]
+    images = (*known, *(image for image in places if image not in known))
     return StageGraph(
         resolver.global_args,
         tuple(resolver.bases),
@@ -86,7 +89,8 @@ def resolve_stages(
         tuple(resolver.sources),
         number,
         needed,
-        tuple(images),
+        images,
+        tuple(places[image] for image in images),
         tuple(resolver.warnings),
     )
 
@@ -141,6 +145,7 @@ class _Resolver:
         self._errors: List[ImageBuildError] = []
         self.bases: List[TreeRef] = []
         self.triggers: List[Tuple[Trigger, ...]] = []
+        self.named: List[List[Tuple[str, SourceRange]]] = []  # images of each stage
         self.sources: List[Dict[str, TreeRef]] = []
         self.warnings: List[str] = []
         automatic = platform_args(platform, target or dockerfile.stages[-1].name)
@@ -159,6 +164,8 @@ class _Resolver:
             except ImageBuildError as error:
                 self._errors.append(self._file.source.locate(error, stage.base.source, "FROM"))
                 self.bases.append(TreeRef())
+            self.named.append([])
+            self._name(self.bases[-1], stage.base)
             self.triggers.append(tuple(self._triggers(stage)))
             self.sources.append(dict(self._sources(stage)))
             if stage.name:
@@ -204,6 +211,10 @@ class _Resolver:
             else "correct it",
         )
 
+    def _name(self, ref: TreeRef, instruction: Instruction) -> None:
+        if ref.image:
+            self.named[-1].append((ref.image, instruction.source))
+
     def _triggers(self, stage: Stage) -> Iterator[Trigger]:
         """Those of its base: of an image that is resolved, or of the stage itself that it starts from."""
         ref = self.bases[stage.index]
@@ -227,7 +238,9 @@ class _Resolver:
         for instruction in (*triggers, *stage.instructions):
             for name in instruction.trees():
                 try:
-                    yield name, self._source(stage, instruction, name)
+                    ref = self._source(stage, instruction, name)
+                    self._name(ref, instruction)
+                    yield name, ref
                 except ImageBuildError as error:
                     place, keyword = instruction.source, instruction.KEYWORD
                     self._errors.append(self._file.source.locate(error, place, keyword))
