@@ -61,7 +61,7 @@ def _without_paths(step: PlannedStep) -> PlannedStep:
 
 def input_steps(graph: StepGraph) -> Tuple[InputStep, ...]:
     """The input key's preimage of every step, in the plan's order."""
-    keys: Dict[int, Hash] = {}
+    keys: Dict[int, Hash] = {}  # of the tree that a step completes, by its number
     made = []
     for number, step in enumerate(graph.steps):
         inputs = tuple(
@@ -70,7 +70,8 @@ def input_steps(graph: StepGraph) -> Tuple[InputStep, ...]:
         )
         parent = _state_key(graph, keys, step.over)
         preimage = InputStep(FORMAT_VERSION, step.op, graph.platform, graph.epoch, parent, inputs)
-        keys[number] = canonical.fingerprint(preimage)
+        own = canonical.fingerprint(preimage)
+        keys[number] = own if step.over == step.parent else _laid(own, graph, keys, step.parent)
         made.append(preimage)
     return tuple(made)
 
@@ -87,6 +88,11 @@ def content_step(
         tuple(parents),
         tuple(inputs),
     )
+
+
+def _laid(own: Hash, graph: StepGraph, keys: Dict[int, Hash], below: State) -> Hash:
+    """The key of a linked step's tree. The step's own knows nothing of what it is laid on; what follows it has to."""
+    return canonical.fingerprint({"laid": own, "on": _state_key(graph, keys, below)})
 
 
 def _state_key(graph: StepGraph, keys: Dict[int, Hash], state: State) -> Optional[Hash]:
