@@ -202,7 +202,7 @@ def _without_heredocs(raw: RawInstruction, words: Tuple[str, ...]) -> Tuple[str,
             expected=f"{raw.keyword} <<NAME ... DESTINATION",
             hint="name the destination, for example ./",
         )
-    return tuple(word for word in words if not heredocs_of(word))
+    return tuple(word for word in words[:-1] if not heredocs_of(word))
 
 
 def parse_mode(text: str) -> Dict[str, Any]:
