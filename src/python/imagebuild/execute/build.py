@@ -6,8 +6,6 @@ The backend does the same through the engine, with the same subcommands, concurr
 from __future__ import annotations
 
 import os
-import shutil
-import stat
 from dataclasses import dataclass
 from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -17,12 +15,19 @@ from imagebuild.dockerfile.parse import parse
 from imagebuild.errors import ContextError, ImageBuildError, LayerMissingError
 from imagebuild.execute.assemble import DEFAULT_EPOCH, Image, assemble, blob_path, layout_files
 from imagebuild.execute.child import in_child
+from imagebuild.execute.credentials import secrets_for, ssh_for
 from imagebuild.execute.effects import Effects
 from imagebuild.execute.export import export
 from imagebuild.execute.fetch import fetch
+from imagebuild.execute.local_context import lay_out, list_context
 from imagebuild.execute.lookup import lookup
 from imagebuild.execute.prepare import prepare
-from imagebuild.execute.pure_requests import ExportRequest, StepRequest
+from imagebuild.execute.pure_requests import (
+    ExportRequest,
+    SecretSource,
+    SshSource,
+    StepRequest,
+)
 from imagebuild.execute.record import record
 from imagebuild.execute.requests import (
     CacheOptions,
@@ -42,7 +47,7 @@ from imagebuild.execute.requests import (
 from imagebuild.execute.resolve import resolve
 from imagebuild.execute.step import run_step
 from imagebuild.llb.keys import StepGraph, input_steps
-from imagebuild.llb.plan import ContextEntry, ContextInput, Plan, ResolvedBase, State, StepInput
+from imagebuild.llb.plan import ContextInput, Plan, ResolvedBase, State, StepInput
 from imagebuild.llb.remote import remote_base, step_of
 from imagebuild.lower import base_refs, lower
 from imagebuild.oci.descriptor import Layer, Platform
@@ -57,6 +62,7 @@ class BuildOptions:
     """What a build depends on beside its Dockerfile and context.
 
     :param epoch: seconds; None keeps real times.
+    :param secrets: and `ssh`: where RUN mounts find their values and agents.
     """
 
     platform: Platform
@@ -70,6 +76,8 @@ class BuildOptions:
     compression: str = "gzip"
     epoch: Optional[int] = DEFAULT_EPOCH
     registries: Tuple[RegistryOptions, ...] = ()
+    secrets: Tuple[SecretSource, ...] = ()
+    ssh: Tuple[SshSource, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -162,23 +170,6 @@ def _bases(parsed: Dockerfile, options: BuildOptions, effects: Effects) -> Tuple
         bases += resolve(request, effects).bases
 
 
-def list_context(root: str) -> Iterator[ContextEntry]:
-    """A directory as a context: paths, contents and x bits."""
-    for directory, names, files in os.walk(root):
-        for name in names + files:
-            full = os.path.join(directory, name)
-            path, status = os.path.relpath(full, root), os.lstat(full)
-            if stat.S_ISLNK(status.st_mode):
-                yield ContextEntry(path, "symlink", target=os.readlink(full))
-            elif stat.S_ISDIR(status.st_mode):
-                yield ContextEntry(path, "dir")
-            elif stat.S_ISREG(status.st_mode):
-                with open(full, "rb") as file:
-                    digest = Hash.of(file.read())
-                executable = bool(status.st_mode & stat.S_IXUSR)
-                yield ContextEntry(path, "file", digest, status.st_size, executable)
-
-
 class _Builder:
     def __init__(self, plan: Plan, context: str, options: BuildOptions, effects: Effects) -> None:
         self.plan, self.context, self.options, self.effects = plan, context, options, effects
@@ -244,11 +235,13 @@ class _Builder:
             options.runtime,
             options.use_cache,
             self.plan.proxy_env,
+            secrets_for(planned.op, options.secrets),
+            ssh_for(planned.op, options.ssh),
         )
         with self.effects.store.work_dir() as sandbox:
             for item in planned.inputs:
                 if isinstance(item, ContextInput):
-                    _lay_out(self.context, item.paths, sandbox)
+                    lay_out(self.context, item.paths, sandbox)
             layer = in_child(lambda: run_step(request, self.effects.store, sandbox).layer)
         self._done(layer, "built")
         entry = RecordEntry(self.input_steps[number], prepared.step, layer)
@@ -283,14 +276,3 @@ class _Builder:
         base = self.plan.bases[state.base]
         below = tuple(LayerSource(layer, (base.repository,)) for layer in base.layers)
         return below + tuple(reversed(stack))
-
-
-def _lay_out(context: str, paths: Sequence[str], sandbox: str) -> None:
-    """Give a step the context files that it selects and no others."""
-    for path in paths:
-        source, target = os.path.join(context, path), os.path.join(sandbox, path)
-        if os.path.isdir(source) and not os.path.islink(source):
-            os.makedirs(target, exist_ok=True)
-        else:
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            shutil.copy2(source, target, follow_symlinks=False)
