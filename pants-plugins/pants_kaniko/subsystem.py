@@ -14,7 +14,6 @@ from pants.option.option_types import (
     DictOption,
     IntOption,
     ShellStrListOption,
-    SkipOption,
     StrOption,
     WorkspacePathOption,
 )
@@ -168,7 +167,7 @@ class KanikoSubsystem(Subsystem):
         advanced=True,
     )
 
-    skip = SkipOption("check")
+    skip = BoolOption(default=False, help="If true, `check` leaves all images out.")
     _check = StrOption(
         default="",
         help=softwrap(

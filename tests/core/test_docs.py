@@ -27,7 +27,7 @@ RUN_BY: Dict[str, Tuple[str, str]] = {
 }
 
 # Goals of Pants that pages speak of; more are the aliases of pants.toml.
-GOALS = set("dependencies generate-lockfiles help package publish run tailor test".split())
+GOALS = set("check dependencies generate-lockfiles help package publish run tailor test".split())
 
 # Hosts that a page may name: those of the world, of examples, and this machine's own loopback.
 HOSTS = re.compile(

@@ -117,11 +117,10 @@ class _Texts:
     def _below(self, stage: int, arg: Arg) -> List[Instruction]:
         """What comes behind `arg` in its stage, and all of the stages that start from this one."""
         return [
-            item
-            for other in self._subject.stages[stage:]
-            for item in other.instructions
-            if stage in self._subject.lineage(other.index)
-            and item.source.start_line > arg.source.start_line
+            view.instruction
+            for view in self._subject.views
+            if stage in self._subject.lineage(view.stage.index)
+            and view.instruction.source.start_line > arg.source.start_line
         ]
 
 

@@ -8,28 +8,37 @@ from imagebuild.check.finding import Found
 from imagebuild.check.subject import Subject
 from imagebuild.check.variables import View
 from imagebuild.dockerfile.context import Context
+from imagebuild.dockerfile.copied_paths import parse_parents_source
 from imagebuild.dockerfile.dockerignore import IgnorePattern, parse_ignore_file
 from imagebuild.dockerfile.instructions.add import Add
+from imagebuild.dockerfile.instructions.base import Instruction
 from imagebuild.dockerfile.instructions.copy import Copy
 from imagebuild.dockerfile.patterns import clean, has_wildcards
+from imagebuild.dockerfile.remotes import is_remote
 from imagebuild.errors import ImageBuildError
 
 
 def copy_source_not_found(subject: Subject) -> Iterable[Found]:
-    """A pattern that matches nothing is no error as long as another source of the same instruction matches."""
+    """A pattern that matches nothing is no error: it may be meant to be optional."""
     context = Context(subject.given.context)
     for view, sources in _from_context(subject):
-        if getattr(view.instruction, "parents", False):
-            continue  # "**" and "/./" mean more there
-        idle = [source for source in sources if has_wildcards(source)]
-        idle = [source for source in idle if not _matches(context, source)]
-        if len(idle) < len(sources):
-            for source in idle:
+        for source in sources:
+            if _is_idle_pattern(context, view.instruction, source):
                 yield Found(
                     view.instruction.source,
                     f'{view.instruction.KEYWORD}: "{source}" matches no file in the build context',
                     "add the target that makes it to `dependencies`, correct the pattern, or remove it",
                 )
+
+
+def _is_idle_pattern(context: Context, item: Instruction, source: str) -> bool:
+    try:
+        if isinstance(item, Copy) and item.parents:
+            literal = parse_parents_source(source).is_literal
+            return not literal and not context.matches_with_parents(source)
+        return has_wildcards(source) and not context.matches(source)
+    except ImageBuildError:  # the build says why
+        return False
 
 
 def copy_ignored_file(subject: Subject) -> Iterable[Found]:
@@ -58,23 +67,11 @@ def _from_context(subject: Subject) -> Iterable[Tuple[View, Tuple[str, ...]]]:
         item = view.instruction
         if view.stage.index in needed and isinstance(item, (Add, Copy)) and not _from(item):
             found = (subject.value(view, source) for source in item.sources)
-            yield view, tuple(source for source in found if source and not _is_remote(source))
+            yield view, tuple(source for source in found if source and not is_remote(source))
 
 
 def _from(item: object) -> bool:
     return isinstance(item, Copy) and bool(item.from_)
-
-
-def _is_remote(source: str) -> bool:
-    """A URL, a git repository or a here-document."""
-    return "://" in source or source.startswith(("git@", "<<"))
-
-
-def _matches(context: Context, source: str) -> bool:
-    try:
-        return bool(context.matches(source))
-    except ImageBuildError:  # the build says why
-        return True
 
 
 def _ignore_patterns(subject: Subject) -> Tuple[IgnorePattern, ...]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, Iterable, List, Sequence, Tuple
 
 from imagebuild.check.finding import ERROR, WARNING, Finding
 from imagebuild.check.options import CheckOptions
 from imagebuild.check.rules import INVALID_CHECK_DIRECTIVE, RULE_OF_ERROR, RULES
 from imagebuild.check.subject import CheckInput, Subject
 from imagebuild.check.variables import Scope, global_scope, parents, views
+from imagebuild.dockerfile.instructions.base import Instruction
 from imagebuild.dockerfile.lexer import lex
 from imagebuild.dockerfile.model import Dockerfile
 from imagebuild.dockerfile.parse import parse
@@ -56,7 +57,12 @@ def check(given: CheckInput) -> Report:
     except UsageError as error:
         place = subject.line(lexed.directives.check_line)
         findings.append(_of_error(error.at(place), given.file, INVALID_CHECK_DIRECTIVE))
-    findings.extend(_warnings(subject, options))
+    said = {(found.rule, found.source, found.message) for found in findings}
+    findings.extend(
+        found
+        for found in _warnings(subject, options)
+        if (found.rule, found.source, found.message) not in said
+    )
     warned = bool(options.error) and any(found.severity == WARNING for found in findings)
     failed = warned or any(found.severity == ERROR for found in findings)
     return Report(tuple(sorted(set(findings), key=_order)), failed)
@@ -69,11 +75,14 @@ def _order(finding: Finding) -> Tuple[str, int, str, str]:
 def _with_model(subject: Subject, dockerfile: Dockerfile) -> Subject:
     given = subject.given
     outer = global_scope(dockerfile, given.build_args, given.platform, given.target)
-    seen = tuple(views(dockerfile, given.build_args, given.platform, given.target))
+    triggers: Sequence[Sequence[Instruction]] = [()] * len(dockerfile.stages)
+    graph = None
     try:
         graph = resolve_stages(dockerfile, given.build_args, given.target, given.platform)
+        triggers = [[item.instruction for item in found] for found in graph.triggers]
     except ImageBuildError:  # lowering raises it again
-        graph = None
+        pass
+    seen = tuple(views(dockerfile, given.build_args, outer, triggers))
     return Subject(given, subject.lexed, dockerfile, outer, parents(dockerfile, outer), seen, graph)
 
 

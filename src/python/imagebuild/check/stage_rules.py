@@ -108,10 +108,8 @@ def _unknown_base(dockerfile: Dockerfile, stage: Stage) -> Iterable[Found]:
 
 
 def _place(stage: Stage, name: str) -> Instruction:
-    """The instruction that takes files from `name`."""
-    from_flag = re.compile(rf"\bfrom=[\"']?{re.escape(name)}(?![\w.:/@-])")
-    found = (item for item in stage.instructions if from_flag.search(item.text))
-    return next(found, stage.base)
+    """The instruction that reads files of `name`; the FROM for one that a trigger has brought."""
+    return next((item for item in stage.instructions if name in item.trees()), stage.base)
 
 
 def _undefined(dockerfile: Dockerfile, scope: Scope, stage: Stage) -> Set[str]:

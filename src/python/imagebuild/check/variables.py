@@ -8,7 +8,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
+from typing import (
+    Dict,
+    FrozenSet,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from imagebuild.dockerfile.expand import expand
 from imagebuild.dockerfile.instructions.base import Instruction
@@ -109,14 +120,20 @@ def parents(dockerfile: Dockerfile, scope: Scope) -> Tuple[Optional[int], ...]:
 
 
 def views(
-    dockerfile: Dockerfile, build_args: Mapping[str, str], platform: Platform, target: str
+    dockerfile: Dockerfile,
+    build_args: Mapping[str, str],
+    outer: Scope,
+    triggers: Sequence[Sequence[Instruction]],
 ) -> Iterator[View]:
-    """Every instruction of every stage, in the order of the file."""
-    outer = global_scope(dockerfile, build_args, platform, target)
+    """Every instruction of every stage, in the order of the file.
+
+    :param outer: the `global_scope`.
+    :param triggers: for each stage, the instructions that ONBUILD has left to it.
+    """
     ends: List[Scope] = []
     for stage, parent in zip(dockerfile.stages, parents(dockerfile, outer)):
         scope = ends[parent] if parent is not None else _first(stage, outer, dockerfile.escape)
-        for instruction in stage.instructions:
+        for instruction in (*triggers[stage.index], *stage.instructions):
             words = tuple(_words(instruction, build_args))
             yield View(
                 stage,
@@ -204,7 +221,7 @@ def _texts(found: object) -> Iterator[str]:
 
 def _inline_undefined(instruction: Instruction, scope: Scope) -> FrozenSet[str]:
     """The same as `Scope.undefined` for here-documents of a COPY or ADD: quotes mean nothing in them."""
-    if instruction.KEYWORD == "RUN":
+    if instruction.KEYWORD == "RUN" or instruction.KEYWORD in _LEFT_TO_OTHERS:
         return frozenset()
     names: Set[str] = set()
     for heredoc in _inline(instruction):
