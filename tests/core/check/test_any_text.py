@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import List
+import json
+from pathlib import Path
+from typing import Any, Dict, List
 
 import pytest
 from hypothesis import given
@@ -10,10 +12,12 @@ from hypothesis import strategies as st
 
 from imagebuild.check.finding import ERROR
 from imagebuild.check.likeness import near
+from imagebuild.check.run import Report
+from imagebuild.dockerfile.dockerignore import select_context
 from imagebuild.errors import ImageBuildError
 from support.checks_of_dockerfiles import FILES, report
 from support.dockerfile_texts import dockerfile_lines
-from support.dockerfiles import file_entry, plan
+from support.dockerfiles import GOLDEN, file_entry, plan
 
 WORDS = (
     "FROM from AS a scratch ARG $A ${A:?} COPY --from= RUN <<E E # check= skip=all ; ' [ ONBUILD"
@@ -41,6 +45,58 @@ def test_what_cannot_be_lowered_has_an_error(lines: List[str]) -> None:
         fails = True
 
     assert fails == any(finding.severity == ERROR for finding in report(text).findings)
+
+
+# What is missing there may be a variable of the base image.
+UNKNOWN = ("env-empty-name", "substitution-required", "user-empty")
+
+
+def cases(kind: str) -> List[Path]:
+    """Golden cases that do not hang on what a base image says of itself."""
+    found = sorted(path.parent for path in (GOLDEN / kind).glob("*/Dockerfile"))
+    return [case for case in found if case.name not in UNKNOWN and "bases" not in build_of(case)]
+
+
+def build_of(case: Path) -> Dict[str, Any]:
+    file = case / "build.json"
+    return dict(json.loads(file.read_text("utf-8"))) if file.exists() else {}
+
+
+def report_of(case: Path) -> Report:
+    build = build_of(case)
+    ignore = case / "Dockerfile.dockerignore"
+    ignored = ignore.read_text("utf-8") if ignore.exists() else ""
+    root = case / "context"
+    files = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+    kept = select_context([file_entry(path) for path in sorted(files)], ignored, ignore.name)
+    return report(
+        (case / "Dockerfile").read_bytes().decode("utf-8", "surrogateescape"),
+        files=[entry.path for entry in kept],
+        ignore=ignored,
+        build_args=build.get("build_args", {}),
+        target=build.get("target", ""),
+    )
+
+
+@pytest.mark.parametrize("case", cases("errors"), ids=lambda case: str(case.name))
+def test_whatever_the_build_refuses_is_an_error(case: Path) -> None:
+    """With the words and the line of the build, whose golden files these are."""
+    said = (case / "error.txt").read_text("utf-8").splitlines()[0]
+    try:
+        found = report_of(case).findings
+    except ImageBuildError as error:  # the ignore file is wrong
+        assert said == str(error).splitlines()[0]
+        return
+
+    errors = [
+        f"{finding.source}: {finding.message}" for finding in found if finding.severity == ERROR
+    ]
+    assert said in [*errors, *(text.replace(":1: ", ": ", 1) for text in errors)]
+
+
+@pytest.mark.parametrize("case", cases("plans"), ids=lambda case: str(case.name))
+def test_what_can_be_built_has_no_error(case: Path) -> None:
+    assert [] == [finding for finding in report_of(case).findings if finding.severity == ERROR]
 
 
 NEAR = [

@@ -17,10 +17,10 @@ from imagebuild.dockerfile.model import Dockerfile
 from imagebuild.dockerfile.parse import parse
 from imagebuild.dockerfile.stages import resolve_stages
 from imagebuild.errors import ImageBuildError, ManyErrors, SourceRange, UsageError
-from imagebuild.llb.plan import ResolvedBase
+from imagebuild.llb.plan import ResolvedBase, WantedImage
 from imagebuild.lower import base_refs, lower
 from imagebuild.oci.config import Config, ConfigFile
-from imagebuild.oci.descriptor import Descriptor, Platform
+from imagebuild.oci.descriptor import Descriptor
 from imagebuild.oci.hash import Hash
 from imagebuild.oci.media_types import OCI_MANIFEST
 
@@ -95,21 +95,24 @@ def _refused(subject: Subject) -> Iterable[ImageBuildError]:
         refs = base_refs(subject.dockerfile, build_args=args, target=target, platform=platform)
         lower(
             subject.dockerfile,
-            bases=[_unknown_image(ref, platform) for ref in refs],
+            bases=[_unknown_image(image) for image in refs],
             context=given.context,
             build_args=args,
             target=target,
             platform=platform,
         )
     except ImageBuildError as raised:
-        doubtful = {view.instruction.source for view in subject.views if not view.known}
+        doubtful = {
+            view.instruction.source for view in subject.views if not view.known and not view.broken
+        }
         return [error for error in _each(raised) if error.origin not in doubtful]
     return ()
 
 
-def _unknown_image(ref: str, platform: Platform) -> ResolvedBase:
+def _unknown_image(image: WantedImage) -> ResolvedBase:
     manifest = Descriptor(OCI_MANIFEST, Hash.of(b""), 0)
-    return ResolvedBase(ref, ref, manifest, ConfigFile(platform, Config()), ())
+    config = ConfigFile(image.platform, Config())
+    return ResolvedBase(image.ref, image.ref, manifest, config, (), platform=image.platform)
 
 
 def _each(error: ImageBuildError) -> Tuple[ImageBuildError, ...]:

@@ -10,7 +10,7 @@ from imagebuild.check.options import CheckOptions
 from imagebuild.check.variables import Scope, View, value
 from imagebuild.dockerfile.lexer import LexedFile, RawInstruction
 from imagebuild.dockerfile.model import Dockerfile, Stage
-from imagebuild.dockerfile.stages import StageGraph
+from imagebuild.dockerfile.stage_graph import StageGraph
 from imagebuild.errors import SourceRange
 from imagebuild.llb.plan import ContextEntry
 from imagebuild.oci.descriptor import Platform

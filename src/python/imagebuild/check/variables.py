@@ -76,6 +76,7 @@ class View:
 
     :param undefined: names that it uses and that this Dockerfile does not define.
     :param known: whether the values of all variables that it uses are.
+    :param broken: its substitutions fail whatever the variables hold.
     """
 
     stage: Stage
@@ -83,6 +84,23 @@ class View:
     scope: Scope
     undefined: FrozenSet[str]
     known: bool
+    broken: bool
+
+
+class _Anything(Mapping[str, str]):
+    """Every name has a value."""
+
+    def __getitem__(self, name: str) -> str:
+        return "1"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+_ANYTHING = _Anything()
 
 
 def value(
@@ -141,6 +159,7 @@ def views(
                 scope,
                 scope.undefined(words, dockerfile.escape) | _inline_undefined(instruction, scope),
                 scope.knows(words),
+                any(value(word, _ANYTHING, dockerfile.escape) is None for word in words),
             )
             scope = _after(instruction, scope, build_args, outer.env, dockerfile.escape)
         ends.append(scope)
