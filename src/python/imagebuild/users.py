@@ -41,7 +41,8 @@ class Ids(NamedTuple):
 def resolve_user(user: str, passwd: str, group: str) -> Ids:
     """What a process of USER `user` runs as ("", "app", "1000", "app:staff", "1000:50").
 
-    Supplementary groups are those of etc/group that list the account, unless a group is given. "" is root.
+    Supplementary groups are those of etc/group that list the account, unless a group is given, and the group itself: a
+    process that lacks it there would pass by files that shut out their group (CVE-2023-25173). "" is root.
 
     :raises StepError: for a name that is not there, and numbers out of bounds.
     """
@@ -53,12 +54,13 @@ def resolve_user(user: str, passwd: str, group: str) -> Ids:
     uid = account.uid if account else number or 0
     _bounded(user, uid)
     if colon and group_name:
-        return Ids(uid, _group(user, group_name, group, MAX_USER), ())
-    groups = sorted(
-        {item.gid for item in _groups(group) if account and account.name in item.members}
-    )
+        given = _group(user, group_name, group, MAX_USER)
+        return Ids(uid, given, (given,))
     gid = _bounded(user, account.gid if account else 0)
-    return Ids(uid, gid, tuple(gid for gid in groups if 0 <= gid <= MAX_USER))
+    lists = {item.gid for item in _groups(group) if account and account.name in item.members}
+    return Ids(
+        uid, gid, tuple(sorted({gid, *(other for other in lists if 0 <= other <= MAX_USER)}))
+    )
 
 
 def resolve_owner(owner: str, passwd: str, group: str) -> Tuple[int, int]:
