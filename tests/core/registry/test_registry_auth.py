@@ -85,7 +85,8 @@ def test_token_that_ends_in_the_middle_of_a_push(
         realm.revoke()
         return False
 
-    proxy.on(method, "/blobs/", revoke)
+    # The very first request has no token yet: its answer says that one is needed.
+    proxy.on(method, "/blobs/", revoke, after=1 if method == "HEAD" else 0)
     realm = TokenRealm(proxy, proxy).install()
     driver, repo = drive(credentials=known_user(proxy.address)), Repository(
         proxy.address, fresh_path
@@ -126,7 +127,6 @@ def test_threads_share_one_token(proxy: FaultProxy, fresh_path: str, drive: Driv
         found = list(pool.map(lambda number: client.head_manifest(repo, f"v{number}"), range(24)))
 
     assert [None] * 24 == found
-    assert 1 == len(proxy.requests("GET", "^/v2/$"))
     assert 1 == len(proxy.requests("GET", "^/token"))
 
 

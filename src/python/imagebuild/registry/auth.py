@@ -156,8 +156,11 @@ class _RepositoryAuthorization(Authorization):
             return False
         if challenge.scheme == "basic":
             return bool(self.value()) and self.value() != sent
+        asked = set(_grants(self._scopes))
         extra = tuple(
-            scope for scope in challenge.parameter("scope").split() if scope not in self._scopes
+            scope
+            for scope in challenge.parameter("scope").split()
+            if not asked.issuperset(_grants((scope,)))
         )
         self._scopes += extra
         if sent.startswith("Bearer "):

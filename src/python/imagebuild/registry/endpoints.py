@@ -39,7 +39,7 @@ class Remote:
 
 
 class Endpoints:
-    """Finds out, once for each registry, its scheme and what it asks of us (``GET /v2/``). Thread-safe."""
+    """Finds out, once for each registry, its scheme. What it asks of us, the first request learns. Thread-safe."""
 
     def __init__(
         self, transport: Transport, authenticator: Authenticator, options: Sequence[RegistryOptions]
@@ -89,23 +89,17 @@ class Endpoints:
             lock = self._locks.setdefault(registry, threading.Lock())
         with lock:
             if registry not in self._origins:
-                self._origins[registry] = self._ping(registry, purpose)
+                self._origins[registry] = self._origin_of(registry, purpose)
             return self._origins[registry]
 
-    def _ping(self, registry: str, purpose: str) -> Origin:
+    def _origin_of(self, registry: str, purpose: str) -> Origin:
         option = self._options.get(canonical_registry(registry))
         secure = Origin.of_registry("https", registry)
         plain = Origin.of_registry("http", registry)
         if option is not None and option.insecure:
             with contextlib.suppress(UnreachableError):
-                return self._ask(secure, purpose, 1)
-            return self._ask(plain, purpose, MAX_ATTEMPTS)
+                self._transport.fetch(Request("GET", f"{secure}/v2/", purpose, attempts=1))
+                return secure
+            return plain
         # Docker's rule: plain HTTP goes without saying on loopback, and nowhere else.
-        is_plain = secure.is_loopback and not self._transport.offers_tls(secure)
-        return self._ask(plain if is_plain else secure, purpose, MAX_ATTEMPTS)
-
-    def _ask(self, origin: Origin, purpose: str, attempts: int) -> Origin:
-        reply = self._transport.fetch(Request("GET", f"{origin}/v2/", purpose, attempts=attempts))
-        if reply.status == 401 and Origin.of(reply.url) == origin:
-            self._authenticator.learn(origin, reply.all("www-authenticate"))
-        return origin
+        return plain if secure.is_loopback and not self._transport.offers_tls(secure) else secure

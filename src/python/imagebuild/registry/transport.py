@@ -157,12 +157,16 @@ class Transport:
     def _authorized(self, request: Request, authorization: Authorization) -> Answer:
         sent = authorization.value()
         answer = self._follow(request, authorization.origin, sent)
-        if answer.status != 401 or Origin.of(answer.url) != authorization.origin:
-            return answer
-        if not authorization.refused(answer.all("www-authenticate"), sent):
-            return answer
-        answer.finish()
-        return self._follow(request, authorization.origin, authorization.value())
+        # Once to learn what is wanted, and once for a token that has just ended.
+        for _ in range(1 if sent else 2):
+            if answer.status != 401 or Origin.of(answer.url) != authorization.origin:
+                return answer
+            if not authorization.refused(answer.all("www-authenticate"), sent):
+                return answer
+            answer.finish()
+            sent = authorization.value()
+            answer = self._follow(request, authorization.origin, sent)
+        return answer
 
     def _follow(self, request: Request, origin: Optional[Origin], authorization: str) -> Answer:
         here = Origin.of(request.url)
@@ -180,7 +184,7 @@ class Transport:
             ):
                 return answer
             with answer:
-                url = urljoin(url, answer.header("location"))
+                url = _joined(url, answer.header("location"))
             there = Origin.of(url)
             _check_redirect(request, here, there, answer.status)
             if there != here:
@@ -239,6 +243,13 @@ class Transport:
 
 def _headers(answer: Answer) -> Tuple[Tuple[str, str], ...]:
     return tuple((name.lower(), value) for name in answer.headers for value in answer.all(name))
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return location  # not even a URL: `Origin` refuses it
 
 
 def _check_redirect(request: Request, here: Origin, there: Origin, status: int) -> None:
