@@ -47,8 +47,8 @@ CASES: List[Tuple[Union[str, bytes], Expected]] = [
     ),
     ("RUN a \\\n <<A\nx \\\nA\nRUN y", [("RUN", (), "a  <<A", 1, 2), ("RUN", (), "y", 5, 5)]),
     (
-        "RUN echo $((1<<A)) << B '<<C' <<<D\nRUN y",
-        [("RUN", (), "echo $((1<<A)) << B '<<C' <<<D", 1, 1), ("RUN", (), "y", 2, 2)],
+        "RUN echo $((1<<A)) x<<B '<<C' <<<D\nRUN y",
+        [("RUN", (), "echo $((1<<A)) x<<B '<<C' <<<D", 1, 1), ("RUN", (), "y", 2, 2)],
     ),
     ("ENV A=<<B\nRUN y", [("ENV", (), "A=<<B", 1, 1), ("RUN", (), "y", 2, 2)]),
 ]

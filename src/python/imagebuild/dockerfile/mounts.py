@@ -19,7 +19,6 @@ from imagebuild.dockerfile.mount_options import (
     MountValues,
     check_kinds,
 )
-from imagebuild.dockerfile.patterns import clean
 from imagebuild.dockerfile.source import did_you_mean
 from imagebuild.errors import DockerfileSyntaxError
 from imagebuild.llb.ops import BindMount, CacheMount, Mount, SecretMount, SshMount, TmpfsMount
@@ -152,7 +151,7 @@ def _unknown(name: str) -> DockerfileSyntaxError:
 
 
 def _bind(values: MountValues, place: MountPlace) -> Mount:
-    source = clean(values.text("source"))
+    source = values.text("source")
     return BindMount(
         place.target(values.text("target")),
         place.read(values.text("from"), source),

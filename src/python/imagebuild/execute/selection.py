@@ -172,13 +172,12 @@ def _below(base: bytes, path: bytes) -> bytes:
 
 
 def require_matches(files: Files, action: CopyAction) -> None:
-    """A wildcard may match nothing as long as another source of its COPY matches (BuildKit's rule).
+    """A wildcard may match nothing (BuildKit's AllowEmptyWildcard).
 
-    :raises SourceNotInContextError: for a path that is not there, and a COPY that selects nothing at all.
+    :raises SourceNotInContextError: for a path that is not there.
     """
-    found = {source: matched(files, action, source) for source in action.sources}
-    for source, paths in found.items():
-        if not paths and (not is_optional(action, source) or not any(found.values())):
+    for source in action.sources:
+        if not is_optional(action, source) and not matched(files, action, source):
             raise SourceNotInContextError(
                 f'"{source}" matches nothing in the stage or image it is copied from',
                 expected="a path or Go glob of that filesystem",

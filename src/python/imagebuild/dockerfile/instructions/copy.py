@@ -66,6 +66,9 @@ class Copy(Transfer):
         parents = ("parents", "true" if self.parents else None)
         return (("from", self.from_ or None), *super().flag_texts(), parents)
 
+    def _said_first(self) -> str:
+        return " --parents" if self.parents else ""
+
     def trees(self) -> Tuple[str, ...]:
         return (self.from_,) if self.from_ else ()
 

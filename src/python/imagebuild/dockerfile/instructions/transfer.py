@@ -171,7 +171,10 @@ class Transfer(Instruction):
         chown = f" --chown={owner}" if owner else ""
         chmod = f" --chmod={mode}" if mode else ""
         names = (*map(redacted, sources), *(f"<<{document.name}" for document in self.files))
-        return f"{self.KEYWORD}{chown}{chmod} {' '.join(names)} {dest}"
+        return f"{self.KEYWORD}{self._said_first()}{chown}{chmod} {' '.join(names)} {dest}"
+
+    def _said_first(self) -> str:
+        return ""
 
     def _select(
         self,
