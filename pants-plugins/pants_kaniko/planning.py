@@ -19,6 +19,7 @@ from imagebuild.lower import lower
 from imagebuild.oci.descriptor import Platform
 from pants_kaniko import build_fields, targets
 from pants_kaniko import target_types as fields
+from pants_kaniko.credentials import Credentials, credentials, variables
 from pants_kaniko.durations import seconds_of
 from pants_kaniko.naming import NameTemplates, Placeholders, cache_repository, image_names
 from pants_kaniko.plans import (
@@ -51,11 +52,13 @@ class Draft:
     places: Tuple[Place, ...]
     placeholders: Placeholders
     templates: NameTemplates
+    credentials: Credentials
 
 
 def environment_names(target: Target, options: KanikoSubsystem) -> Tuple[str, ...]:
-    """The variables that build args want from the environment."""
-    return targets.names_from_environment(options.build_args, _extra_build_args(target))
+    """The variables that build args, secrets and agents want from the environment."""
+    names = targets.names_from_environment(options.build_args, _extra_build_args(target))
+    return tuple(sorted({*names, *variables(target)}))
 
 
 def draft(
@@ -97,6 +100,7 @@ def draft(
             target[fields.KanikoImageTagsField].value or (),
             tuple(options.registries.get(target[fields.KanikoRegistriesField].value or ())),
         ),
+        credentials(target, environ),
     )
 
 
@@ -147,6 +151,8 @@ def settings(draft: Draft) -> Settings:
         options.runtime,
         target[build_fields.KanikoCompressionField].value or options.compression,
         DEFAULT_EPOCH if target[build_fields.KanikoReproducibleField].value else None,
+        draft.credentials.secrets,
+        draft.credentials.ssh,
     )
 
 

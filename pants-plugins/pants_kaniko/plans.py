@@ -12,6 +12,7 @@ from pants.util.frozendict import FrozenDict
 
 from imagebuild.check.subject import IgnoreFile
 from imagebuild.errors import SourceRange
+from imagebuild.execute.pure_requests import SecretSource, SshSource
 from imagebuild.execute.requests import CacheOptions
 from imagebuild.llb.keys import StepGraph
 from imagebuild.llb.plan import ContextEntry, Plan, ResolvedBase
@@ -129,6 +130,7 @@ class Settings:
 
     :param use_cache: False to run every step.
     :param epoch: seconds; None keeps real times.
+    :param secrets: and `ssh`: where RUN mounts find their values and agents. In no key.
     """
 
     cache: CacheOptions
@@ -137,6 +139,8 @@ class Settings:
     runtime: str
     compression: str
     epoch: Optional[int]
+    secrets: Tuple[SecretSource, ...] = ()
+    ssh: Tuple[SshSource, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pants.util.logging import LogLevel
 from imagebuild import canonical
 from imagebuild.execute import pure_requests as pure
 from imagebuild.execute import requests as wire
+from imagebuild.execute.credentials import secrets_for, ssh_for
 from imagebuild.execute.requests import LayerSource
 from imagebuild.llb.ops import ExecOp
 from imagebuild.llb.plan import ContextInput
@@ -206,8 +207,12 @@ def step_call(
         runtime=settings.runtime,
         use_records=settings.use_cache,
         proxy_env=handle.plan.proxy_env if isinstance(planned.op, ExecOp) else (),
+        secrets=secrets_for(planned.op, settings.secrets),
+        ssh=ssh_for(planned.op, settings.ssh),
     )
-    scope = ProcessCacheScope.SUCCESSFUL if settings.use_cache else ProcessCacheScope.PER_SESSION
+    # Our own records know a step with a secret by its content; Pants' cache is not to have its output.
+    pure_enough = settings.use_cache and not (body.secrets or body.ssh)
+    scope = ProcessCacheScope.SUCCESSFUL if pure_enough else ProcessCacheScope.PER_SESSION
     return ExecutorCall(
         "step",
         canonical.dumps(body),

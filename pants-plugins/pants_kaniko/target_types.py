@@ -31,6 +31,7 @@ from pants_kaniko.build_fields import (
     KanikoNetworkField,
     KanikoReproducibleField,
 )
+from pants_kaniko.credentials import KanikoSecretsField, KanikoSshField
 from pants_kaniko.registries import ALL_DEFAULT_REGISTRIES
 
 _INTERPOLATION = (
@@ -209,6 +210,8 @@ class KanikoImageTarget(Target):
         KanikoRepositoryField,
         KanikoRegistriesField,
         KanikoBuildArgsField,
+        KanikoSecretsField,
+        KanikoSshField,
         KanikoSkipPushField,
         KanikoSkipCheckField,
         KanikoOutputPathField,

@@ -15,6 +15,7 @@ from pants_kaniko.build_fields import (
     KanikoFormatsField,
     KanikoNetworkField,
 )
+from pants_kaniko.credentials import KanikoSecretsField, KanikoSshField
 from pants_kaniko.durations import seconds_of
 from pants_kaniko.target_types import KanikoContextRootField, KanikoImageTarget
 
@@ -31,6 +32,13 @@ BAD = [
     (KanikoFormatsField, [], "a list of"),
     (KanikoCompressionField, "lzma", "gzip"),
     (KanikoNetworkField, "bridge", "none"),
+    (KanikoSecretsField, {"token": ""}, '{"token": "./secrets/token"}'),
+    (KanikoSecretsField, {"": "/token"}, "a dictionary of ids to files"),
+    (KanikoSecretsField, ["token"], "a dictionary of string -> string"),
+    (KanikoSshField, ["=path"], "'=path', which is not one. Use `default`"),
+    (KanikoSshField, ["id="], "`ID=PATH[,PATH...]`"),
+    (KanikoSshField, ["id=a,,b"], "`ID=PATH[,PATH...]`"),
+    (KanikoSshField, ["default", "default=key"], "names an id twice"),
 ]
 
 
@@ -47,7 +55,7 @@ def test_bad_values(field: Type[Field], value: Any, expected: str) -> None:
 
 def test_fields_of_docker_image_have_the_same_names_and_defaults() -> None:
     """So that migrating is renaming the target. What is left out here comes with its feature."""
-    later = {"secrets", "ssh", "pull", "squash"}
+    later = {"pull", "squash"}
     ours: Dict[str, Any] = {field.alias: field for field in KanikoImageTarget.core_fields}
     theirs: Dict[str, Any] = {field.alias: field for field in docker.DockerImageTarget.core_fields}
 

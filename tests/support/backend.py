@@ -60,7 +60,7 @@ class Backend:
     """The backend in a build root of its own, with caches of its own."""
 
     def __init__(self, directory: Path) -> None:
-        self.caches = directory / "caches"
+        self.caches, self.store = directory / "caches", directory / "pants-store"
         self._options: Tuple[Tuple[str, ...], Mapping[str, str]] = ((), {})
         self.runner = RuleRunner(
             rules=_rules(),
@@ -73,8 +73,10 @@ class Backend:
                 ResourcesGeneratorTarget,
                 ShellSourceTarget,
             ],
-            isolated_local_store=True,
-            bootstrap_args=[f"--named-caches-dir={self.caches}"],
+            bootstrap_args=[
+                f"--named-caches-dir={self.caches}",
+                f"--local-store-dir={self.store}",
+            ],
         )
         self.set_options()
 
