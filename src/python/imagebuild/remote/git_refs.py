@@ -11,7 +11,7 @@ from imagebuild.errors import ChecksumError, RemoteError
 from imagebuild.llb.plan import GitSource
 from imagebuild.llb.remote import is_commit, shown
 from imagebuild.remote.git import Git, GitError
-from imagebuild.remote.urls import GIT_SCHEMES, check
+from imagebuild.remote.urls import check_repository
 
 ATTEMPTS = 4
 _FIRST_WAIT = 0.25
@@ -43,7 +43,7 @@ def resolve_ref(git: Git, source: GitSource) -> GitSource:
 
 def check_source(source: GitSource) -> None:
     """:raises RemoteError: for a URL or a ref that is never handed to git."""
-    check(source.url, GIT_SCHEMES)
+    check_repository(source.url)
     if source.ref and _NO_REF.search(source.ref):
         raise RemoteError(
             f'"{shown(source)}": "{_printable(source.ref)}" is no name that a branch, a tag or a commit can have',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Tuple
 from urllib.parse import quote, urlsplit
 
@@ -10,6 +11,7 @@ from imagebuild.registry.origin import redact
 
 HTTP_SCHEMES = ("http", "https")
 GIT_SCHEMES = ("https", "http", "ssh", "git")
+_SCP = re.compile(r"\w[\w-]*@\w[\w.-]*:[^-\x00-\x20\x7f][^\x00-\x20\x7f]*\Z", re.ASCII)
 
 _MEANING = "!#$%&'()*+,/:;=?@[]~"
 """Characters that mean something in a URL, and the percent sign of what is quoted already."""
@@ -22,6 +24,12 @@ def sendable(url: str) -> str:
     """
     check(url, HTTP_SCHEMES)
     return quote(url.partition("#")[0], safe=_MEANING)
+
+
+def check_repository(url: str) -> None:
+    """:raises RemoteError: for a URL (or ``user@host:path``) that git is never given."""
+    if not _SCP.match(url):
+        check(url, GIT_SCHEMES)
 
 
 def check(url: str, schemes: Tuple[str, ...]) -> None:
