@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import struct
 import tarfile
@@ -10,7 +9,6 @@ from typing import Any, Dict, Tuple
 
 import pytest
 
-from imagebuild.errors import NotSupportedYetError
 from imagebuild.execute.assemble import DEFAULT_EPOCH
 from support.base_image import image_of, push
 from support.builds import Machine, tree_of
@@ -62,6 +60,46 @@ CASES: Dict[str, Tuple[str, Dict[str, Any]]] = {
         {"n/a": "a", "n/z": "z\n", "n/x": None},
     ),
     "from a stage": ("COPY --from=0 /etc/passwd /p", {"p": Ellipsis}),
+    "here-documents": (
+        "COPY <<one <<-two /h/\nhello\none\n\tindented\ntwo",
+        {"h/one": "hello\n", "h/two": "indented\n"},
+    ),
+    "a here-document and a file": (
+        "COPY a <<EOF /h/\nhello\nEOF",
+        {"h/a": "a", "h/EOF": "hello\n"},
+    ),
+    "but what is excluded": (
+        "COPY --exclude=**/y --exclude=soft d /new",
+        {"new/x": "x", "new/sub": "dir", "new/sub/y": None, "new/soft": None},
+    ),
+    "with its directories": (
+        "COPY --parents d/sub/y a /new",
+        {"new/d/sub/y": "y", "new/a": "a", "new/d/x": None},
+    ),
+    "with its directories from a pivot": (
+        "COPY --parents ./d/./**/y /new",
+        {"new/sub/y": "y", "new/d": None, "new/x": None},
+    ),
+    "with its directories from a stage": (
+        "COPY --from=0 --parents /etc/passwd /new",
+        {"new/etc/passwd": Ellipsis, "new/etc/group": None},
+    ),
+    "linked, where the base has a link": (
+        "COPY --link a /var/run/",
+        {"var/run": "dir", "var/run/a": "a", "run/a": None},
+    ),
+    "linked, and more on top": (
+        "COPY --link d /l/\nRUN cp /l/x /l/z\nCOPY --link a /l/\nCOPY b /l/",
+        {"l/x": "x", "l/z": "x", "l/a": "a", "l/b": "b", "etc/passwd": Ellipsis},
+    ),
+    "the same layer twice": (
+        "COPY --link a /t/\nRUN rm /t/a\nCOPY --link a /t/\nRUN cp /t/a /t/b",
+        {"t/a": "a", "t/b": "a"},
+    ),
+    "the same layer twice in a row": (
+        "COPY --link a /t/\nCOPY --link a /t/\nRUN cp /t/a /t/b",
+        {"t/a": "a", "t/b": "a"},
+    ),
     "ADD is COPY for plain files": ("ADD a d/x /new/", {"new/a": "a", "new/x": "x"}),
 }
 
@@ -94,6 +132,10 @@ OWNERS = {
     "--chown=12": ("0o100644", (12, 12)),
     "--chown=12:34": ("0o100644", (12, 34)),
     "--chmod=4750": ("0o104750", (0, 0)),
+    "--chmod=u+x,go=": ("0o100700", (0, 0)),
+    "--chmod=u=rwX,go=rX": ("0o100644", (0, 0)),
+    "--link --chown=12:34 --chmod=600": ("0o100600", (12, 34)),
+    "--chown=4294967294:4294967294": ("0o100644", (4294967294, 4294967294)),
 }
 
 
@@ -160,27 +202,18 @@ def test_compiled_python_copied_from_an_image_still_fits_its_source(here: Machin
     assert other == (cache / "n.cpython-39.pyc").read_bytes()
 
 
-def tar() -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        archive.addfile(tarfile.TarInfo("x"))
-    return out.getvalue()
+def test_a_copy_that_is_linked_outlives_what_is_below_it(here: Machine) -> None:
+    def lines(below: str) -> str:
+        made = f"FROM BASE AS s\nRUN echo 1 > /made\nFROM BASE\nRUN {below}\n"
+        return f"{made}COPY --link --from=s /made /a\nCOPY --link a /b\nRUN cat /a /b > /c\n"
 
+    first = here.build(lines("echo one > /below"), FILES)
 
-@pytest.mark.parametrize("content", [tar(), gzip.compress(tar())], ids=["tar", "tar.gz"])
-def test_an_archive_by_another_name_is_refused_by_add_and_copied_by_copy(
-    here: Machine, content: bytes
-) -> None:
-    files = {"data": content}
+    again = here.build(lines("echo two > /below"), FILES)
+    elsewhere = here.fresh("elsewhere").build(lines("echo three > /below"), FILES)
 
-    with pytest.raises(NotSupportedYetError, match="archive"):
-        here.build("FROM BASE\nADD data /\n", files)
-    copied = here.unpack(here.build("FROM BASE\nCOPY data /\n", files))
-
-    assert content == (copied / "data").read_bytes()
-
-
-def test_what_looks_like_an_archive_and_is_none_is_added(here: Machine) -> None:
-    root = here.unpack(here.build("FROM BASE\nADD data /\n", {"data": gzip.compress(b"text")}))
-
-    assert b"text" == gzip.decompress((root / "data").read_bytes())
+    assert ("built",) * 5 == first.origins
+    assert ("local", "built", "local", "local", "built") == again.origins
+    assert ("registry", "built", "registry", "registry", "built") == elsewhere.origins
+    assert "1\na" == (here.unpack(again) / "c").read_text()
+    assert "two\n" == (here.unpack(again) / "below").read_text()
