@@ -34,9 +34,84 @@ JSON = LIST.map(
 SHELL = st.text(alphabet="ab $&|<>;'\"\\{}()é", min_size=1, max_size=12).map("x{}x".format)
 COMMAND = st.one_of(JSON, SHELL.filter(lambda text: "<<" not in text))
 CHOWN = st.sampled_from(["", "--chown=app:staff ", "--chmod=0755 ", '--chown="$V" --chmod=7 '])
+LINE = st.sampled_from(
+    [
+        "",
+        "x",
+        "\ttab",
+        '"$V" ${V:-y}',
+        "\\$V \\\\ \\q",
+        "FROM debian",
+        "# c",
+        "'",
+        "a \\",
+        "#!/bin/sh",
+        "<<B",
+    ]
+)
+DOCUMENT = st.builds(
+    lambda name, lines: (name[0], "".join(f"\n{line}" for line in lines) + f"\n{name[1]}"),
+    st.sampled_from([("<<EOF", "EOF"), ("<<-EOF", "\tEOF"), ("<<'a.b'", "a.b"), ('<<"E"O', "EO")]),
+    st.lists(LINE, max_size=4),
+)
+RUN_DOCUMENT = st.builds(
+    lambda before, document, after: f"RUN {before}{document[0]}{after}{document[1]}",
+    st.sampled_from(["", "", "cat ", "--network=none ", "3"]),
+    DOCUMENT,
+    st.sampled_from(["", "", " >/x", " | sh"]),
+)
+COPY_DOCUMENT = st.builds(
+    lambda keyword, one, two, word: f"{keyword} {one[0]} {word} {two[0]} /d/{one[1]}{two[1]}",
+    st.sampled_from(["COPY", "ADD", "COPY --chmod=u+x", "COPY --from=image"]),
+    DOCUMENT,
+    DOCUMENT,
+    WORD,
+)
+PART = WORD.filter(lambda text: "," not in text)
+MOUNT = st.one_of(
+    st.builds("type=bind,source={},target=/m".format, PART),
+    st.builds("from=image,src={},dst={},{}".format, PART, PART, st.sampled_from(["rw", "ro=true"])),
+    st.builds("type=cache,target={},sharing=locked,uid=$V".format, PART),
+    st.builds("type=tmpfs,target=/t,size={}".format, st.sampled_from(["1k", "$V", "0.5GB"])),
+    st.builds("type=secret,id={},env=E,required".format, PART),
+    st.builds("type=ssh,mode=0{}".format, st.sampled_from(["600", "9"])),
+    st.builds('\\"target=/a,{}\\",type=tmpfs'.format, PART),
+    st.builds("type=$V,target='/a b'".format),
+)
+MOUNTED = st.builds("RUN --mount={} --mount={} true".format, MOUNT, MOUNT)
+SELECTING = st.builds(
+    "{} {}{} ./".format,
+    st.sampled_from(["COPY", "ADD", "COPY --parents", "COPY --parents --from=image"]),
+    st.sampled_from(
+        ["--link ", "--exclude=*.md --exclude=!a ", "--chmod=go-w,u+X ", "--exclude=$V "]
+    ),
+    st.sampled_from(["b/./d", "b/**/e", ".", "b*/ a", "./l*nk/./e", "$V"]),
+)
+FETCHING = st.builds(
+    "ADD {}{} /x/".format,
+    st.sampled_from(
+        [
+            "",
+            "--checksum=$V ",
+            "--keep-git-dir ",
+            "--unpack=false ",
+            "--checksum=sha256:" + "0" * 64 + " ",
+        ]
+    ),
+    st.sampled_from(
+        [
+            "https://h/a?b=$V#c",
+            "http://u:p@h/$V.git#main:sub",
+            "git@h:a/b.git",
+            "git://h/a?tag=$V&submodules=0",
+            "https://h/$V a",
+            "ssh://h:x/",
+        ]
+    ),
+)
 DURATION = st.sampled_from(["5s", "1m30s", "1.5h", "20ms", "0"])
 
-INSTRUCTION = st.one_of(
+PLAIN_INSTRUCTION = st.one_of(
     st.builds("ARG {}".format, st.one_of(NAME, PAIRS)),
     st.builds("{} {}".format, st.sampled_from(["ENV", "LABEL"]), PAIRS),
     st.builds("{} {} {}".format, st.sampled_from(["ENV", "LABEL"]), NAME, VALUE),
@@ -58,6 +133,21 @@ INSTRUCTION = st.one_of(
     st.builds("HEALTHCHECK --interval={} --retries=3 CMD {}".format, DURATION, COMMAND),
     st.just("HEALTHCHECK NONE"),
     st.builds("MAINTAINER {}".format, WORD),
+)
+INSTRUCTION = st.one_of(
+    PLAIN_INSTRUCTION,
+    st.one_of(RUN_DOCUMENT, COPY_DOCUMENT),
+    st.one_of(MOUNTED, SELECTING, FETCHING),
+    st.builds(
+        "ONBUILD {}".format,
+        st.one_of(
+            PLAIN_INSTRUCTION.filter(lambda text: not text.startswith("MAINTAINER")),
+            RUN_DOCUMENT,
+            COPY_DOCUMENT,
+            MOUNTED,
+            FETCHING,
+        ),
+    ),
 )
 FROM = st.sampled_from(
     [
@@ -82,6 +172,7 @@ def dockerfile_lines(draw: st.DrawFn) -> list:  # type: ignore[type-arg]
 _BITS = re.findall(
     r"\S+",
     "$ ${ } $V ${V:- ${V#* ${V/ / // \" ' \\ ` = --from= --chown= --chmod= --network= --interval= --platform= 0 755 [ ]"
+    " --mount=type=cache,target=/a --mount= ,from= --exclude=[ --parents --link /./ a/./** --checksum= https://h/a.git git@h:a"
     ' [" "] "," a* [^ ? ** ! # <<EOF EOF .. ../ : @ :: 90-92/udp NONE % %% + - , { é',
 )
 _ODD = [
