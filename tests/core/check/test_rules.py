@@ -329,6 +329,21 @@ def test_a_build_arg_is_declared(text: str, expected: Sequence[str]) -> None:
     assert list(expected) == rules(text, build_args=args, shared_args={"ALL"})
 
 
+def test_what_is_missing_beside_something_unknown() -> None:
+    text = f"{DEBIAN}COPY $BASE/a missing app.py *.txt ../x $DEST/"
+    expected = ["2: !CopySourceNotFound", "2: !OutsideContext", "2: CopySourceNotFound"]
+
+    assert sorted(expected) == sorted(rules(text))
+
+
+def test_many_stages_and_arguments() -> None:
+    """Nothing in a check is as deep as a Dockerfile is long, or takes much longer than that."""
+    stages = (f"FROM s{number} AS s{number + 1}\nARG A{number}" for number in range(1100))
+    text = "\n".join(["FROM scratch AS s0", *stages])
+
+    assert 1100 == len(rules(text))
+
+
 def test_a_build_arg_gives_a_value() -> None:
     text = f"{SCRATCH}ARG FILE=missing\nCOPY $FILE /"
 

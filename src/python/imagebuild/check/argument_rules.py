@@ -9,7 +9,6 @@ from imagebuild.check.finding import Found
 from imagebuild.check.likeness import near
 from imagebuild.check.subject import Subject
 from imagebuild.check.variables import View
-from imagebuild.dockerfile.instructions.base import Instruction
 from imagebuild.dockerfile.instructions.variables import Arg, Env, Label
 from imagebuild.dockerfile.model import Dockerfile
 from imagebuild.dockerfile.platforms import platform_args
@@ -17,6 +16,7 @@ from imagebuild.errors import SourceRange
 
 _PROXIES = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"})
 _READ_BY_BUILDERS = re.compile(r"BUILDKIT_|SOURCE_DATE_EPOCH\Z")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAY_READ_ENVIRONMENT = ("RUN", "ONBUILD")
 
 # A name with one of these words at its start, at its end or between underscores is a secret's,
@@ -54,18 +54,19 @@ def undefined_var(subject: Subject) -> Iterable[Found]:
 def unused_arg(subject: Subject) -> Iterable[Found]:
     """An ARG that nothing below it names, and no RUN below it could read from its environment."""
     yield from _unused_global_args(subject.dockerfile, subject.given.used_args)
-    texts = _Texts(subject)
+    mentions = _Mentions(subject)
     for stage in subject.stages:
         for arg in stage.instructions:
-            if isinstance(arg, Arg) and not texts.may_be_read_below(stage.index, arg):
-                for name, _ in arg.args:
-                    used = name in subject.given.used_args or _READ_BY_BUILDERS.match(name)
-                    if not used and not texts.is_named_below(stage.index, arg, name):
-                        yield Found(
-                            arg.source,
-                            f"ARG {name} is never used: nothing below it in its stage names it, and no RUN follows",
-                            "remove it, or move it above what needs it",
-                        )
+            if not isinstance(arg, Arg) or mentions.may_be_read(stage.index, arg):
+                continue
+            for name, _ in arg.args:
+                used = name in subject.given.used_args or _READ_BY_BUILDERS.match(name)
+                if not used and not mentions.has(stage.index, arg, name):
+                    yield Found(
+                        arg.source,
+                        f"ARG {name} is never used: nothing below it in its stage names it, and no RUN follows",
+                        "remove it, or move it above what needs it",
+                    )
 
 
 def _unused_global_args(dockerfile: Dockerfile, used_outside: Iterable[str]) -> Iterable[Found]:
@@ -91,41 +92,51 @@ def _unused_global_args(dockerfile: Dockerfile, used_outside: Iterable[str]) -> 
                 )
 
 
-class _Texts:
-    """The text of every instruction with its here-documents and without comments, and which stages build on which."""
+class _Mentions:
+    """Where names are named, here-documents included and comments left out, and where each stage runs something last."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        lines = subject.lexed.source.lines
-        starts = [raw.source.start_line for raw in subject.lexed.instructions]
-        ends = [*starts[1:], len(lines) + 1]
-        self._texts: Dict[int, str] = {
-            start: "\n".join(
-                line for line in lines[start - 1 : end - 1] if not line.lstrip().startswith("#")
-            )
-            for start, end in zip(starts, ends)
-        }
+        self._texts = dict(_texts(subject))
+        self._places: Dict[str, List[Tuple[int, int]]] = {}  # by name: stages and lines
+        self._runs: Dict[int, int] = {stage.index: 0 for stage in subject.stages}
+        for view in subject.views:
+            own, line = view.stage.index, view.instruction.source.start_line
+            if view.instruction.KEYWORD in _MAY_READ_ENVIRONMENT:
+                self._runs[own] = line
+            for name in _NAME.findall(self._texts[line]):
+                self._places.setdefault(name, []).append((own, line))
+        for stage in reversed(
+            subject.stages
+        ):  # a RUN of what starts from a stage is behind all of it
+            parent = subject.parents[stage.index]
+            if parent is not None:
+                self._runs[parent] = max(self._runs[parent], self._runs[stage.index])
 
-    def is_named_below(self, stage: int, arg: Arg, name: str) -> bool:
-        texts = (self._texts[item.source.start_line] for item in self._below(stage, arg))
-        own = self._texts[arg.source.start_line]
-        return _count(name, own) > 1 or any(_count(name, text) for text in texts)
+    def may_be_read(self, stage: int, arg: Arg) -> bool:
+        """By a RUN behind `arg`, in its stage or in those that start from it."""
+        return self._runs[stage] > arg.source.start_line
 
-    def may_be_read_below(self, stage: int, arg: Arg) -> bool:
-        return any(item.KEYWORD in _MAY_READ_ENVIRONMENT for item in self._below(stage, arg))
+    def has(self, stage: int, arg: Arg, name: str) -> bool:
+        """Whether `name` is named behind `arg` there, or once more in it."""
+        line = arg.source.start_line
+        if _count(name, self._texts[line]) > 1 or not _NAME.fullmatch(name):
+            return True
+        behind = (other for other, at in self._places.get(name, ()) if at > line)
+        return any(stage in self._subject.lineage(other) for other in behind)
 
-    def _below(self, stage: int, arg: Arg) -> List[Instruction]:
-        """What comes behind `arg` in its stage, and all of the stages that start from this one."""
-        return [
-            view.instruction
-            for view in self._subject.views
-            if stage in self._subject.lineage(view.stage.index)
-            and view.instruction.source.start_line > arg.source.start_line
-        ]
+
+def _texts(subject: Subject) -> Iterable[Tuple[int, str]]:
+    """The text of every instruction, up to the next one, by its first line."""
+    lines = subject.lexed.source.lines
+    starts = [raw.source.start_line for raw in subject.lexed.instructions]
+    for start, end in zip(starts, [*starts[1:], len(lines) + 1]):
+        said = (line for line in lines[start - 1 : end - 1] if not line.lstrip().startswith("#"))
+        yield start, "\n".join(said)
 
 
 def _count(name: str, text: str) -> int:
-    return len(re.findall(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", text))
+    return _NAME.findall(text).count(name)
 
 
 def undeclared_build_arg(subject: Subject) -> Iterable[Found]:

@@ -23,7 +23,7 @@ def copy_source_not_found(subject: Subject) -> Iterable[Found]:
     context = Context(subject.given.context)
     for view, sources in _from_context(subject):
         for source in sources:
-            if _is_idle_pattern(context, view.instruction, source):
+            if _is_idle_pattern(context, view, source):
                 yield Found(
                     view.instruction.source,
                     f'{view.instruction.KEYWORD}: "{source}" matches no file in the build context',
@@ -31,14 +31,36 @@ def copy_source_not_found(subject: Subject) -> Iterable[Found]:
                 )
 
 
-def _is_idle_pattern(context: Context, item: Instruction, source: str) -> bool:
+def missing_sources(subject: Subject) -> Iterable[ImageBuildError]:
+    """What is not there of an instruction of which not all is known: its other sources, or its destination."""
+    context = Context(subject.given.context)
+    for view, sources in _from_context(subject):
+        for source in sources if not view.known else ():
+            try:
+                if _is_literal(view.instruction, source) and not _matches(context, view, source):
+                    raise context.not_found(source)
+            except ImageBuildError as error:
+                item = view.instruction
+                yield subject.lexed.source.locate(error, item.source, item.KEYWORD)
+
+
+def _is_idle_pattern(context: Context, view: View, source: str) -> bool:
     try:
-        if isinstance(item, Copy) and item.parents:
-            literal = parse_parents_source(source).is_literal
-            return not literal and not context.matches_with_parents(source)
-        return has_wildcards(source) and not context.matches(source)
+        return not _is_literal(view.instruction, source) and not _matches(context, view, source)
     except ImageBuildError:  # the build says why
         return False
+
+
+def _is_literal(item: Instruction, source: str) -> bool:
+    if isinstance(item, Copy) and item.parents:
+        return parse_parents_source(source).is_literal
+    return not has_wildcards(source)
+
+
+def _matches(context: Context, view: View, source: str) -> bool:
+    if isinstance(view.instruction, Copy) and view.instruction.parents:
+        return bool(context.matches_with_parents(source))
+    return bool(context.matches(source))
 
 
 def copy_ignored_file(subject: Subject) -> Iterable[Found]:

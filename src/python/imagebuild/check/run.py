@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Sequence, Tuple
 
+from imagebuild.check.copy_rules import missing_sources
 from imagebuild.check.finding import ERROR, WARNING, Finding
 from imagebuild.check.options import CheckOptions
 from imagebuild.check.rules import INVALID_CHECK_DIRECTIVE, RULE_OF_ERROR, RULES
@@ -105,7 +106,8 @@ def _refused(subject: Subject) -> Iterable[ImageBuildError]:
         doubtful = {
             view.instruction.source for view in subject.views if not view.known and not view.broken
         }
-        return [error for error in _each(raised) if error.origin not in doubtful]
+        certain = [error for error in _each(raised) if error.origin not in doubtful]
+        return (*certain, *missing_sources(subject))
     return ()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Iterable, Set
 
 from imagebuild.check.finding import Found
@@ -72,39 +73,30 @@ def from_platform_flag_const_disallowed(subject: Subject) -> Iterable[Found]:
 
 def unknown_stage(subject: Subject) -> Iterable[Found]:
     """What is taken as an image and looks like a stage. (A number or a later stage in COPY --from is an error.)"""
+    earlier: Set[str] = set()
+    used = Counter(stage.base.image for stage in subject.stages)
+    lines = {stage.name: stage.base.source.start_line for stage in subject.stages}
     for stage in subject.stages:
-        yield from _unknown_base(subject.dockerfile, stage)
-        earlier = {other.name for other in subject.stages[: stage.index] if other.name}
+        image = stage.base.image.lower()
+        if image not in earlier and _BARE.match(image):
+            if lines.get(image, 0) > stage.base.source.start_line:
+                message = f'"{image}" is taken as an image: the stage of this name comes later, in line {lines[image]}'
+                hint = "move that stage above this one, or rename it"
+                yield Found(stage.base.source, message, hint)
+            elif used[stage.base.image] == 1:
+                yield from _slip(stage.base, image, earlier)
         sources = subject.graph.sources[stage.index] if subject.graph else {}
         for name, ref in sources.items():
-            close = near(name.lower(), earlier) if ref.image and _BARE.match(name) else ""
-            if close:
-                yield Found(
-                    _place(stage, name).source,
-                    f'"{name}" is no stage and is taken as an image' + _did_you_mean(close),
-                    f"write {close}",
-                )
+            if ref.image and _BARE.match(name):
+                yield from _slip(_place(stage, name), name, earlier)
+        earlier.update([stage.name] if stage.name else ())
 
 
-def _unknown_base(dockerfile: Dockerfile, stage: Stage) -> Iterable[Found]:
-    image = stage.base.image
-    later = [
-        other.base.source
-        for other in dockerfile.stages[stage.index + 1 :]
-        if other.name == image.lower()
-    ]
-    earlier = {other.name for other in dockerfile.stages[: stage.index] if other.name}
-    if image.lower() in earlier or not _BARE.match(image):
-        return
-    if later:
-        message = f'"{image}" is taken as an image: the stage of this name comes later, in line {later[0].start_line}'
-        yield Found(stage.base.source, message, "move that stage above this one, or rename it")
-        return
-    used_again = sum(other.base.image == image for other in dockerfile.stages) > 1
-    close = near(image.lower(), earlier)
-    if close and not used_again:
-        message = f'"{image}" is no stage and is taken as an image' + _did_you_mean(close)
-        yield Found(stage.base.source, message, f"write {close}")
+def _slip(item: Instruction, name: str, stages: Set[str]) -> Iterable[Found]:
+    close = near(name.lower(), stages)
+    if close:
+        message = f'"{name}" is no stage and is taken as an image' + _did_you_mean(close)
+        yield Found(item.source, message, f"write {close}")
 
 
 def _place(stage: Stage, name: str) -> Instruction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import FrozenSet, Iterable, List, Mapping, Optional, Tuple
+from typing import FrozenSet, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from imagebuild.check.options import CheckOptions
 from imagebuild.check.variables import Scope, View, value
@@ -77,10 +77,12 @@ class Subject:
             return None
         return value(word, view.scope.env, self.dockerfile.escape)
 
-    def lineage(self, stage: int) -> Tuple[int, ...]:
+    def lineage(self, stage: int) -> Iterator[int]:
         """A stage and all that it is built on."""
-        parent = self.parents[stage]
-        return (stage,) if parent is None else (stage, *self.lineage(parent))
+        at: Optional[int] = stage
+        while at is not None:
+            yield at
+            at = self.parents[at]
 
     def raw(self, *keywords: str) -> Iterable[RawInstruction]:
         return (item for item in self.lexed.instructions if item.keyword in keywords)
