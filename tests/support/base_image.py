@@ -137,7 +137,8 @@ def push(image: Image, reference: str, headers: Optional[Dict[str, str]] = None)
         joint = "&" if "?" in place else "?"
         typed = {**(headers or {}), "Content-Type": "application/octet-stream"}
         _request("PUT", f"{place}{joint}digest={digest}", typed, blob, ok=(201,))
-    typed = {**(headers or {}), "Content-Type": MANIFEST_TYPE}
+    media_type = json.loads(image.manifest)["mediaType"]
+    typed = {**(headers or {}), "Content-Type": media_type}
     _request("PUT", f"{base}/manifests/{tag}", typed, image.manifest, ok=(201,))
     return image.digest
 
