@@ -176,6 +176,8 @@ LANGUAGE = [
     f"{SCRATCH}RUN <<EOF\n\necho $A\nEOF",
     f"{SCRATCH}COPY <<'EOF' /a\n$A\nEOF",
     f"{SCRATCH}ARG A\nCOPY <<EOF /a\n$A\nEOF",
+    f"{DEBIAN}COPY <<EOF /a\n${{A:?is needed}} isn't $B\nEOF",
+    f"{SCRATCH}COPY <<EOF /a\n${{A:?is needed}}\nEOF",
     # mounts
     f"{SCRATCH}RUN --mount=type=cache,target=/a$A true",
     "FROM debian AS build\nFROM scratch\nRUN --mount=type=bind,from=biuld,target=/a true",
@@ -191,6 +193,8 @@ LANGUAGE_FOUND = [
     [],
     [],
     [],
+    [],
+    ["2: !InvalidSubstitution"],
     ["2: UndefinedVar"],
     ["3: UndefinedStage"],
     [],

@@ -22,6 +22,7 @@ from typing import (
 )
 
 from imagebuild.dockerfile.expand import expand
+from imagebuild.dockerfile.heredoc import Heredoc
 from imagebuild.dockerfile.instructions.base import Instruction
 from imagebuild.dockerfile.instructions.from_ import SCRATCH
 from imagebuild.dockerfile.instructions.variables import Arg, Env
@@ -61,6 +62,12 @@ class Scope:
         for word in words:
             value(word, self.env, escape, unset)
         return frozenset(unset - self.declared)
+
+    def undefined_in(self, bodies: Iterable[str]) -> FrozenSet[str]:
+        """The same of here-documents: quotes mean nothing in them."""
+        pairs = (pair for body in bodies for pair in _PLAIN.findall(body))
+        names = {name for pair in pairs for name in pair if name}
+        return frozenset(names - self.env.keys() - self.declared)
 
     def with_value(self, name: str, text: str, known: bool) -> Scope:
         vague = self.vague - {name} if known else self.vague | {name}
@@ -153,12 +160,13 @@ def views(
         scope = ends[parent] if parent is not None else _first(stage, outer, dockerfile.escape)
         for instruction in (*triggers[stage.index], *stage.instructions):
             words = tuple(_words(instruction, build_args))
+            bodies = tuple(_bodies(instruction))
             yield View(
                 stage,
                 instruction,
                 scope,
-                scope.undefined(words, dockerfile.escape) | _inline_undefined(instruction, scope),
-                scope.knows(words),
+                scope.undefined(words, dockerfile.escape) | scope.undefined_in(bodies),
+                scope.knows((*words, *bodies)),
                 any(value(word, _ANYTHING, dockerfile.escape) is None for word in words),
             )
             scope = _after(instruction, scope, build_args, outer.env, dockerfile.escape)
@@ -233,29 +241,14 @@ def _texts(found: object) -> Iterator[str]:
     elif isinstance(found, tuple):
         for item in found:
             yield from _texts(item)
-    elif is_dataclass(found) and not hasattr(found, "content"):
+    elif is_dataclass(found) and not isinstance(found, Heredoc):
         for field in fields(found):
             yield from _texts(getattr(found, field.name))
 
 
-def _inline_undefined(instruction: Instruction, scope: Scope) -> FrozenSet[str]:
-    """The same as `Scope.undefined` for here-documents of a COPY or ADD: quotes mean nothing in them."""
-    if instruction.KEYWORD == "RUN" or instruction.KEYWORD in _LEFT_TO_OTHERS:
-        return frozenset()
-    names: Set[str] = set()
-    for heredoc in _inline(instruction):
-        if getattr(heredoc, "expand", True):
-            text = getattr(heredoc, "content", "")
-            names.update(name for pair in _PLAIN.findall(text) for name in pair if name)
-    return frozenset(names - scope.env.keys() - scope.declared)
-
-
-def _inline(found: object) -> Iterator[object]:
-    if isinstance(found, tuple):
-        for item in found:
-            yield from _inline(item)
-    elif is_dataclass(found):
-        if hasattr(found, "content"):
-            yield found
-        for field in fields(found):
-            yield from _inline(getattr(found, field.name))
+def _bodies(instruction: Instruction) -> Iterator[str]:
+    """The here-documents in which variables are replaced: the shell reads those of a RUN, a later build those of ONBUILD."""
+    if instruction.KEYWORD != "RUN" and instruction.KEYWORD not in _LEFT_TO_OTHERS:
+        for document in instruction.documents():
+            if document.expand:
+                yield document.content
