@@ -23,6 +23,7 @@ from imagebuild.registry.options import RegistryOptions
 from pants_kaniko.calls import Executor, ExecutorCall
 from pants_kaniko.plans import Entry, PlanHandle, step_title
 from pants_kaniko.requests import BuildStep, BuiltStep
+from pants_kaniko.sandbox import context_paths, plain_files
 from pants_kaniko.stack import chain_of, parents_of
 
 EXECUTOR_DIR = ".kaniko"
@@ -207,6 +208,7 @@ def step_call(
         runtime=settings.runtime,
         use_records=settings.use_cache,
         proxy_env=handle.plan.proxy_env if isinstance(planned.op, ExecOp) else (),
+        plain=plain_files(handle, request.number),
         secrets=secrets_for(planned.op, settings.secrets),
         ssh=ssh_for(planned.op, settings.ssh),
     )
@@ -226,13 +228,8 @@ def step_call(
 
 def context_entries(handle: PlanHandle, number: int) -> Tuple[Entry, ...]:
     """The context files that a step selects, as they lie in its sandbox. No bytes are touched."""
-    paths = {
-        path
-        for item in handle.plan.steps[number].inputs
-        if isinstance(item, ContextInput)
-        for path in item.paths
-    }
-    return tuple(_moved(handle.files[path], f"{CONTEXT}/{path}") for path in sorted(paths))
+    paths = context_paths(handle, number)
+    return tuple(_moved(handle.files[path], f"{CONTEXT}/{path}") for path in paths)
 
 
 def record_call(

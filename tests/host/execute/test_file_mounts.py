@@ -9,7 +9,7 @@ from typing import Any, Dict, Tuple
 import pytest
 
 from imagebuild.errors import CommandFailedError, SourceNotInContextError, StepError
-from imagebuild.llb.ops import BindMount, ScriptMount, TmpfsMount
+from imagebuild.llb.ops import BindMount, CacheMount, ScriptMount, TmpfsMount
 from support.steps import Steps
 from support.tars import directory, member, symlink
 
@@ -305,3 +305,17 @@ def test_devices_in_a_tree_cannot_be_opened(steps: Steps) -> None:
 
     with pytest.raises(CommandFailedError):
         steps.run("head -c 1 /m/zero", BindMount("/m", number, "/dev"))
+
+
+def test_a_large_file_is_executable_only_where_the_context_says_so(
+    steps: Steps, tmp_path: Path
+) -> None:
+    stored = tmp_path / "stored"
+    stored.write_bytes(BIG)
+    stored.chmod(0o555)
+    for name in ("program", "data"):
+        os.link(stored, steps.context / name)
+    show = "stat -c '%a %n' /m/*"
+
+    for mount in (BindMount("/m", 0), CacheMount("/m", "c", input=0)):
+        assert "644 /m/data\n755 /m/program\n" == steps.run(show, mount, plain=("data",)).log

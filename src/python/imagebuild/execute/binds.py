@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import AbstractSet, Iterator, Optional, Sequence, Tuple
 
 from imagebuild.errors import SourceNotInContextError, StepError
 from imagebuild.execute.trees import to_bytes, tree_of
@@ -44,11 +44,13 @@ class ContextFiles:
     """The context files that a step selects, in a sandbox that nobody else uses.
 
     :param mtime: nanoseconds, None to leave times as they are.
+    :param plain: files that are not executable, whatever their mode says.
     """
 
-    def __init__(self, root: str, mtime: Optional[int]) -> None:
+    def __init__(self, root: str, mtime: Optional[int], plain: Sequence[str] = ()) -> None:
         os.makedirs(root, exist_ok=True)  # a context of no files has no directory either
         self.root, self.mtime = os.path.realpath(root), mtime
+        self._plain = frozenset(map(to_bytes, plain))
 
     def find(self, source: str) -> Found:
         """What `source` leads to, links followed inside the context.
@@ -68,20 +70,26 @@ class ContextFiles:
             raise _not_there(source, "the build context")
         path = "/".join(where.found)
         return Found(
-            where.fd, path, tuple(settle(os.fsencode(self.root), to_bytes(path), self.mtime))
+            where.fd,
+            path,
+            tuple(settle(os.fsencode(self.root), to_bytes(path), self.mtime, self._plain)),
         )
 
 
-def settle(root: bytes, path: bytes, mtime: Optional[int]) -> Iterator[Tuple[bytes, int]]:
+def settle(
+    root: bytes, path: bytes, mtime: Optional[int], plain: AbstractSet[bytes] = frozenset()
+) -> Iterator[Tuple[bytes, int]]:
     """Give what is at `path` below `root` the metadata of context files.
 
+    :param plain: paths below `root` that are not executable.
     :returns: the regular files that have other names elsewhere, left as they are, with the mode that they should have.
     """
     for relative in _below(root, path):
         full = os.path.join(root, relative)
         status = os.lstat(full)
         if stat.S_ISREG(status.st_mode):
-            mode = _EXECUTABLE if status.st_mode & stat.S_IXUSR else _PLAIN
+            executable = status.st_mode & stat.S_IXUSR and relative not in plain
+            mode = _EXECUTABLE if executable else _PLAIN
             if status.st_nlink > 1:
                 yield relative, mode
                 continue
@@ -121,6 +129,10 @@ def fill_from_context(files: ContextFiles, source: str, directory: str) -> None:
     shutil.copytree(origin, directory, symlinks=True, dirs_exist_ok=True)
     linked = list(settle(os.fsencode(directory), b"", files.mtime))
     assert not linked, "a copy has one name"
+    for name, mode in found.linked:
+        os.chmod(
+            os.path.join(directory, os.path.relpath(os.fsdecode(name), found.path or ".")), mode
+        )
 
 
 def fill_from_tree(store: Store, diff_ids: Sequence[Hash], source: str, directory: str) -> None:

@@ -10,7 +10,7 @@ from imagebuild.execute.new_layer import layer_from_draft, mtime_of
 from imagebuild.execute.pure_requests import StepRequest
 from imagebuild.execute.sources import ContextSource, Source, TreeSource
 from imagebuild.execute.spool import Spool
-from imagebuild.execute.trees import tree_of
+from imagebuild.execute.trees import to_bytes, tree_of
 from imagebuild.layer.tree import TreeView
 from imagebuild.llb.ops import FileOp
 from imagebuild.oci.descriptor import Layer
@@ -25,8 +25,9 @@ def write_file_layer(request: StepRequest, store: Store, context: str) -> Option
     """
     op = request.step.op
     assert isinstance(op, FileOp)
+    files = ContextSource(context, frozenset(map(to_bytes, request.plain)))
     sources: List[Source] = [
-        TreeSource(store, diff_ids, _tree(store, diff_ids)) if diff_ids else ContextSource(context)
+        TreeSource(store, diff_ids, _tree(store, diff_ids)) if diff_ids else files
         for diff_ids in request.trees
     ]
     below = _tree(store, request.step.parents)

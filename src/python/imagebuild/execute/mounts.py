@@ -63,7 +63,8 @@ def opened(request: StepRequest, store: Store, context: str, work: str) -> Itera
     assert isinstance(op, ExecOp)
     with ExitStack() as stack:
         epoch = request.step.epoch
-        files = ContextFiles(context, None if epoch is None else mtime_of(epoch))
+        mtime = None if epoch is None else mtime_of(epoch)
+        files = ContextFiles(context, mtime, request.plain)
         opener = _Opener(request, store, files, work, stack)
         opener.hold_caches([mount for mount in op.mounts if isinstance(mount, CacheMount)])
         for number, mount in enumerate(op.mounts):

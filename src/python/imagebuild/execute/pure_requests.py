@@ -45,6 +45,8 @@ class StepRequest:
     :param use_records: False to run even if the store has a record for it.
     :param proxy_env: added to a RUN's environment; in no key, because where bytes come through does not change them.
     :param secrets: and `ssh`: those that the step mounts, as far as there are any. Values are read by the step itself.
+    :param plain: context files that are not executable, whatever their mode in the sandbox says: Pants' store has large
+        files executable, and lends them as they are.
     """
 
     step: Step
@@ -55,6 +57,7 @@ class StepRequest:
     proxy_env: EnvVars = ()
     secrets: Tuple[SecretSource, ...] = ()
     ssh: Tuple[SshSource, ...] = ()
+    plain: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import stat
-from typing import BinaryIO, Iterator, Optional, Protocol, Sequence, Tuple
+from typing import AbstractSet, BinaryIO, Iterator, Optional, Protocol, Sequence, Tuple
 
 from imagebuild.dockerfile.patterns import glob
 from imagebuild.errors import MalformedError, OutsideContextError, SourceNotInContextError
@@ -33,8 +33,9 @@ class Source(Files, Protocol):
 class ContextSource:
     """Files that Pants laid out. A digest knows no owners and one x bit: 0:0, and 0755 or 0644 (as git has it)."""
 
-    def __init__(self, root: str) -> None:
-        self._root = os.fsencode(os.path.realpath(root))
+    def __init__(self, root: str, plain: AbstractSet[bytes] = frozenset()) -> None:
+        """:param plain: files that are not executable, whatever their mode says (see `StepRequest`)."""
+        self._root, self._plain = os.fsencode(os.path.realpath(root)), plain
 
     def matches(self, pattern: str) -> Tuple[str, ...]:
         def list_dir(path: str) -> Sequence[str]:
@@ -60,7 +61,8 @@ class ContextSource:
             return Entry(path, SYMLINK, LINK_MODE, linkname=os.readlink(self._at(path)))
         if stat.S_ISDIR(status.st_mode):
             return Entry(path, DIR, EXECUTABLE_MODE)
-        mode = EXECUTABLE_MODE if status.st_mode & stat.S_IXUSR else PLAIN_MODE
+        executable = status.st_mode & stat.S_IXUSR and path not in self._plain
+        mode = EXECUTABLE_MODE if executable else PLAIN_MODE
         return Entry(path, FILE, mode, size=status.st_size)
 
     def children(self, path: bytes) -> Sequence[bytes]:
