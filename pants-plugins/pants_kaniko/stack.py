@@ -90,30 +90,6 @@ def parents_of(request: BuildStep, below: Sequence[BuiltStep]) -> Tuple[LayerSou
     return chain_of(request.handle, planned.over, below)
 
 
-def parts(request: BuildStep) -> Tuple[BuildStep, ...]:
-    """A linked step's layer by itself, and what it is laid on, which are made at the same time; () for any other step."""
-    planned = request.handle.graph.steps[request.number]
-    if request.alone or planned.over == planned.parent:
-        return ()
-    alone = replace(request, alone=True)
-    return (alone,) if planned.parent.step is None else (alone, below(request, planned.parent.step))
-
-
-def laid(request: BuildStep, made: Sequence[BuiltStep]) -> BuiltStep:
-    """The step from its `parts`."""
-    missing = missing_of(made)
-    if missing:
-        return blocked(request, missing)
-    own, under = made[0], made[1:]
-    planned = request.handle.graph.steps[request.number]
-    return replace(
-        own,
-        chain=chain_of(request.handle, planned.parent, under) + own.chain,
-        unpacked=own.unpacked and any(built.unpacked for built in under),
-        below=tuple(sorted({*own.below, *(built.number for built in under)})),
-    )
-
-
 def promised(hit: Optional[Hit], lost: Sequence[Hash]) -> Optional[Hit]:
     """`hit`, unless its layer is lost."""
     return None if hit and hit.layer and hit.layer.diff_id in lost else hit

@@ -103,6 +103,41 @@ def test_a_step_that_makes_the_same_files_again_ends_the_change(backend: Backend
     assert ["lookup", "prepare", "step"] == built(backend, files(dockerfile=changed))
 
 
+LINKED = """\
+FROM scratch
+COPY app/b.txt /etc/
+COPY --link app/a.txt /a/
+COPY app/a.txt /last/
+"""
+
+
+def test_a_linked_copy_outlives_a_change_of_what_is_below_it(backend: Backend) -> None:
+    built(backend, files(dockerfile=LINKED))
+    built(backend, {})
+    before = backend.image("app:image").image
+
+    calls = built(backend, files(dockerfile=LINKED, b="changed"))
+    after = backend.image("app:image").image
+
+    assert 2 == calls.count("step"), "the one that changed, and the last, which is not linked"
+    assert before and after
+    assert [False, True] == [before.layers[at] == after.layers[at] for at in (0, 1)]
+    assert "local" == backend.origins("app:image")[1]
+
+
+def test_a_linked_copy_waits_for_nothing_below_it(backend: Backend) -> None:
+    backend.write(files(dockerfile=LINKED))
+
+    alone = backend.step("app:image", 1, alone=True)
+    calls = backend.calls()
+    whole = backend.step("app:image", 1)
+
+    assert 1 == calls.count("step"), "what is below was not made"
+    assert [alone.layer] == [source.layer for source in alone.chain]
+    assert [alone.layer] == [source.layer for source in whole.chain][1:]
+    assert 1 == backend.calls().count("step"), "and the layer is not made twice"
+
+
 LINES = (
     "[one 1/3] COPY app/a.txt /a/ (app/Dockerfile:2)",
     "[stage-1 2/3] COPY app/b.txt /etc/ (app/Dockerfile:4)",

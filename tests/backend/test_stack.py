@@ -13,6 +13,7 @@ from imagebuild.execute.requests import CacheOptions, Hit, LayerSource, LookupRe
 from imagebuild.llb.ops import FileOp
 from imagebuild.llb.plan import State
 from imagebuild.oci.hash import chain_id
+from pants_kaniko import linked as linked_steps
 from pants_kaniko import report, stack
 from pants_kaniko.calls import ExecutorAnswer
 from pants_kaniko.plans import PlanHandle, step_title
@@ -58,24 +59,24 @@ def alone(number: int, name: str, origin: str = BUILT) -> BuiltStep:
 
 def test_a_linked_step_is_made_beside_what_it_is_laid_on() -> None:
     request = BuildStep(linked(), 1)
-    own, under = stack.parts(request)
+    own, under = linked_steps.parts(request)
 
     assert (1, True) == (own.number, own.alone)
     assert (0, False) == (under.number, under.alone)
     assert () == stack.needs(request.handle, 1, alone=True), "it waits for nothing"
     assert (0,) == stack.needs(request.handle, 1), "what stands on it does"
-    assert () == stack.parts(own)
-    assert () == stack.parts(BuildStep(linked(), 2))
+    assert () == linked_steps.parts(own)
+    assert () == linked_steps.parts(BuildStep(linked(), 2))
 
 
 def test_a_linked_step_is_laid_on_top() -> None:
     request = BuildStep(linked(), 1)
 
-    made = stack.laid(request, (alone(1, "linked"), built(0)))
+    made = linked_steps.laid(request, (alone(1, "linked"), built(0)))
 
     assert ["base", "step 0", "linked"] == names(made)
     assert (True, (0,)) == (made.unpacked, made.below)
-    assert not stack.laid(request, (alone(1, "linked"), built(0, unpacked=False))).unpacked
+    assert not linked_steps.laid(request, (alone(1, "linked"), built(0, unpacked=False))).unpacked
 
 
 def test_a_linked_step_is_laid_on_the_base() -> None:
@@ -86,14 +87,14 @@ def test_a_linked_step_is_laid_on_the_base() -> None:
     )
     request = BuildStep(replace(plain, graph=replace(plain.graph, steps=steps)), 1)
 
-    assert [BuildStep(request.handle, 1, alone=True)] == list(stack.parts(request))
-    assert ["base", "linked"] == names(stack.laid(request, (alone(1, "linked"),)))
+    assert [BuildStep(request.handle, 1, alone=True)] == list(linked_steps.parts(request))
+    assert ["base", "linked"] == names(linked_steps.laid(request, (alone(1, "linked"),)))
 
 
 def test_a_linked_step_misses_what_its_parts_miss() -> None:
     gone = (layer("gone").diff_id,)
 
-    blocked = stack.laid(BuildStep(linked(), 1), (alone(1, "x"), BuiltStep(0, missing=gone)))
+    blocked = linked_steps.laid(BuildStep(linked(), 1), (alone(1, "x"), BuiltStep(0, missing=gone)))
 
     assert (gone, None) == (blocked.missing, blocked.layer)
 

@@ -35,6 +35,7 @@ from pants_kaniko.checks import KanikoCheckRequest
 from pants_kaniko.engine_get import dependencies, executor, publish, run, tailor
 from pants_kaniko.package_types import BuiltKanikoImage, KanikoPackageFieldSet
 from pants_kaniko.plans import BuildContext, ContextRequest, PlannedImage, PlanRequest
+from pants_kaniko.requests import BuildStep, BuiltStep
 
 LOG = "calls.log"
 MAIN = """\
@@ -105,6 +106,11 @@ class Backend:
     def plan(self, address: str) -> PlannedImage:
         return self.runner.request(PlannedImage, [PlanRequest(self.target(address).address)])
 
+    def step(self, address: str, number: int, *, alone: bool = False) -> BuiltStep:
+        """One step of the image, with all that it needs."""
+        request = BuildStep(self.plan(address).handle, number, alone=alone)
+        return self.runner.request(BuiltStep, [request])
+
     def package(self, address: str) -> BuiltPackage:
         field_set = KanikoPackageFieldSet.create(self.target(address))
         return self.runner.request(BuiltPackage, [field_set])
@@ -154,6 +160,7 @@ def _rules() -> Iterable[Any]:
         *(item for item in register.rules() if getattr(item, "rule", item) not in installing),
         *collect_rules({"rule": executor_of_this_checkout}),
         QueryRule(BuildContext, [ContextRequest]),
+        QueryRule(BuiltStep, [BuildStep]),
         QueryRule(CheckResults, [KanikoCheckRequest]),
         QueryRule(PlannedImage, [PlanRequest]),
         QueryRule(BuiltPackage, [KanikoPackageFieldSet]),

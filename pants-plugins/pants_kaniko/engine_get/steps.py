@@ -13,7 +13,7 @@ from pants.util.logging import LogLevel
 from imagebuild import canonical
 from imagebuild.execute.pure_requests import StepResult
 from imagebuild.execute.requests import LookupResult, PrepareResult, RecordResult
-from pants_kaniko import report, shapes, stack
+from pants_kaniko import linked, report, shapes, stack
 from pants_kaniko.calls import ExecutorAnswer, ExecutorCall
 from pants_kaniko.requests import (
     BUILT,
@@ -51,10 +51,10 @@ async def look_up(request: LookupCall) -> CacheLookup:
 async def build_step(request: BuildStep) -> BuiltStep:
     """A step that is cached does not wait for what it copies from; unless its hit turns out to be made over other layers. One
     that is linked does not wait for what it is laid on."""
-    parts = stack.parts(request)
+    parts = linked.parts(request)
     if parts:
         made = await MultiGet(Get(BuiltStep, BuildStep, part) for part in parts)
-        return stack.laid(request, made)
+        return linked.laid(request, made)
     lookup = await Get(CacheLookup, LookupCall(request.handle))
     promised = stack.promised(lookup.result.hits[request.number], request.lost)
     below: Tuple[BuiltStep, ...] = ()
