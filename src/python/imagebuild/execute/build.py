@@ -15,7 +15,7 @@ from imagebuild.dockerfile.parse import parse
 from imagebuild.errors import ContextError, ImageBuildError, LayerMissingError
 from imagebuild.execute.assemble import DEFAULT_EPOCH, Image, assemble, blob_path, layout_files
 from imagebuild.execute.child import in_child
-from imagebuild.execute.credentials import secrets_for, ssh_for
+from imagebuild.execute.credentials import secrets_for, ssh_for, ssh_for_remotes
 from imagebuild.execute.effects import Effects
 from imagebuild.execute.export import export
 from imagebuild.execute.fetch import fetch
@@ -146,7 +146,9 @@ def _with_remotes(plan: Plan, options: BuildOptions, effects: Effects) -> Plan:
     from imagebuild.execute.remotes import pin_remotes
 
     try:
-        sources = pin_remotes(RemotesRequest(plan.remotes, options.epoch), effects).sources
+        ssh = ssh_for_remotes(plan.remotes, options.ssh)
+        request = RemotesRequest(plan.remotes, options.epoch, ssh)
+        sources = pin_remotes(request, effects).sources
     except ImageBuildError as error:
         number = step_of(plan, str(error))
         raise (error if number is None else error.at(plan.origins[number].source)) from None
@@ -215,6 +217,7 @@ class _Builder:
                 options.cache,
                 options.use_cache,
                 options.registries,
+                ssh_for_remotes(self.plan.remotes_of(planned), options.ssh),
             ),
             self.effects,
         )

@@ -117,7 +117,7 @@ class Copier:
         """The bytes of a file; compiled Python is told of its source's new time, as it is in the layer of a RUN."""
         content = source.open(real)
         python = source_path(real)
-        original = source.mtime(python) if python else None
+        original = source.mtime(python) if python and not self.draft.keeps_times else None
         if original is None:
             return content
         head = content.read(HEAD_SIZE)

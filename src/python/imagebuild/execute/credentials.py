@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterator, Optional, Sequence, Tuple
 
 from imagebuild.errors import UsageError
 from imagebuild.execute.pure_requests import SecretSource, SshSource
 from imagebuild.llb.ops import ExecOp, Op, SecretMount, SshMount
+
+if TYPE_CHECKING:
+    from imagebuild.llb.plan import RemoteSource
+
+DEFAULT_SSH = "default"
 
 MAX_SECRET = 500 << 10
 """Bytes; BuildKit's limit."""
@@ -24,6 +29,17 @@ def ssh_for(op: Op, ssh: Sequence[SshSource]) -> Tuple[SshSource, ...]:
     """Those of `ssh` that `op` mounts."""
     wanted = _ids(op, SshMount)
     return tuple(source for source in ssh if source.id in wanted)
+
+
+def ssh_for_remotes(
+    sources: Sequence[RemoteSource], ssh: Sequence[SshSource]
+) -> Tuple[SshSource, ...]:
+    """The one of `ssh` that repositories of ADD are fetched with, where one of `sources` needs it: BuildKit's too."""
+    from imagebuild.llb.remote import uses_ssh  # a step that mounts a secret needs no plan
+
+    if not any(map(uses_ssh, sources)):
+        return ()
+    return tuple(source for source in ssh if source.id == DEFAULT_SSH)
 
 
 def _ids(op: Op, kind: type) -> Tuple[str, ...]:

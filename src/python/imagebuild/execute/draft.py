@@ -44,8 +44,8 @@ class Draft:
     """New entries by path. A directory above a new entry is recorded too, with the metadata it has below: a layer that
     only implied it would reset its mode and owner for whoever unpacks the layer by itself."""
 
-    def __init__(self, below: TreeView, mtime: int) -> None:
-        self._below, self.mtime = below, mtime
+    def __init__(self, below: TreeView, mtime: int, *, keeps_times: bool = False) -> None:
+        self._below, self.mtime, self.keeps_times = below, mtime, keeps_times
         self._new: Dict[bytes, _New] = {}
         self._hidden: Set[bytes] = set()  # directories below that something else took the place of
         self._budget = 5_000_000
@@ -135,7 +135,8 @@ class Draft:
                 hint="remove the directory in a RUN before, or copy to another place",
             )
         self.adopt_parents(entry.path, owner)
-        self._put(altered(entry, mtime=self.mtime), content, inode)
+        mtime = entry.mtime if self.keeps_times and entry.mtime else self.mtime
+        self._put(altered(entry, mtime=mtime), content, inode)
 
     def replace(
         self,

@@ -32,7 +32,8 @@ def write_file_layer(request: StepRequest, store: Store, context: str) -> Option
     ]
     below = _tree(store, request.step.parents)
     with store.work_dir() as directory, Spool(directory) as spool:
-        draft = apply_file_op(op, below, sources, mtime_of(request.step.epoch), spool)
+        epoch = request.step.epoch
+        draft = apply_file_op(op, below, sources, mtime_of(epoch), spool, keeps_times=epoch is None)
         return None if draft.empty else layer_from_draft(store, draft, request)
 
 

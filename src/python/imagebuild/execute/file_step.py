@@ -17,7 +17,13 @@ from imagebuild.users import resolve_owner
 
 
 def apply_file_op(
-    op: FileOp, tree: TreeView, sources: Sequence[Source], mtime: int, spool: Spool
+    op: FileOp,
+    tree: TreeView,
+    sources: Sequence[Source],
+    mtime: int,
+    spool: Spool,
+    *,
+    keeps_times: bool = False,
 ) -> Draft:
     """The layer that `op` makes over `tree`.
 
@@ -25,10 +31,11 @@ def apply_file_op(
     :param sources: one for each input of the step.
     :param mtime: nanoseconds; what every new entry carries, and the latest that one of an archive does.
     :param spool: needed for as long as the draft is.
+    :param keeps_times: what is copied from a tree has the time that it has there; a context knows none.
     :raises ContextError: for sources that are not there, and places that cannot be written.
     """
     tree = TreeView(()) if op.link else tree
-    draft = Draft(tree, mtime)
+    draft = Draft(tree, mtime, keeps_times=keeps_times)
     for action in op.actions:
         owner = _owner(action.owner, tree, linked=op.link)
         if isinstance(action, MkdirAction):

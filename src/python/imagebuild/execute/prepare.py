@@ -69,7 +69,7 @@ def _fetch_remotes(
         if not isinstance(item, RemoteTree):
             inputs.append(item)
             continue
-        layer = fetched_tree(item.source, request.epoch, effects)
+        layer = fetched_tree(item.source, request.epoch, effects, request.ssh)
         inputs.append(TreeLayers((LayerSource(layer),)))
         remotes.append(layer.diff_id)
     return replace(request, inputs=tuple(inputs)), tuple(remotes)

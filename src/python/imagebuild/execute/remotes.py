@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Optional, Tuple, Type, TypeVar
+from typing import TYPE_CHECKING, Iterator, Optional, Sequence, Tuple, Type, TypeVar
 
 from imagebuild import canonical
 from imagebuild.errors import MalformedError
 from imagebuild.execute.effects import CONCURRENCY, Effects
+from imagebuild.execute.pure_requests import SshSource
 from imagebuild.execute.requests import RemotesRequest, RemotesResult
+from imagebuild.llb.ops import SshMount
 from imagebuild.llb.plan import GitSource, HttpSource, RemoteSource
 from imagebuild.llb.remote import identity, pinned
 from imagebuild.oci.descriptor import Layer
@@ -24,6 +27,7 @@ from imagebuild.store.scratch import exclusive
 from imagebuild.store.store import Store
 
 if TYPE_CHECKING:
+    from imagebuild.remote.git import Git
     from imagebuild.remote.http import Visit
 
 _T = TypeVar("_T")
@@ -35,7 +39,7 @@ def pin_remotes(request: RemotesRequest, effects: Effects) -> RemotesResult:
     """
 
     def pin(source: RemoteSource) -> RemoteSource:
-        return pinned(source) or _ask(source, request.epoch, effects)
+        return pinned(source) or _ask(source, request, effects)
 
     if len(request.sources) == 1:
         return RemotesResult((pin(request.sources[0]),))
@@ -43,8 +47,12 @@ def pin_remotes(request: RemotesRequest, effects: Effects) -> RemotesResult:
         return RemotesResult(tuple(pool.map(pin, request.sources)))
 
 
-def fetched_tree(source: RemoteSource, epoch: Optional[int], effects: Effects) -> Layer:
+def fetched_tree(
+    source: RemoteSource, epoch: Optional[int], effects: Effects, ssh: Sequence[SshSource] = ()
+) -> Layer:
     """The layer of a pinned source, in the store with its bytes and its index.
+
+    :param ssh: as in `RemotesRequest`.
 
     :raises RemoteError: when it cannot be had. :raises ChecksumError: when it is not what it was pinned to.
     """
@@ -55,7 +63,7 @@ def fetched_tree(source: RemoteSource, epoch: Optional[int], effects: Effects) -
     with exclusive(effects.store.lock_path(key)):  # another step may be at it
         layer = _there(effects.store, key)
         if layer is None:
-            layer = _fetch(source, epoch, effects)
+            layer = _fetch(source, epoch, effects, ssh)
             effects.store.put_record(key, canonical.dumps(layer))
     return layer
 
@@ -66,14 +74,13 @@ def known_tree(store: Store, name: Hash, epoch: Optional[int]) -> Optional[Layer
     return layer if layer and store.index_of(layer.diff_id) is not None else None
 
 
-def _ask(source: RemoteSource, epoch: Optional[int], effects: Effects) -> RemoteSource:
-    if isinstance(source, GitSource):
-        from imagebuild.remote.git import Git
-        from imagebuild.remote.git_refs import resolve_ref
+def _ask(source: RemoteSource, request: RemotesRequest, effects: Effects) -> RemoteSource:
+    if not isinstance(source, GitSource):
+        return _visit(source, request.epoch, effects)
+    from imagebuild.remote.git_refs import resolve_ref
 
-        with effects.store.work_dir() as work:
-            return resolve_ref(Git(work, effects.environ), source)
-    return _visit(source, epoch, effects)
+    with effects.store.work_dir() as work, _git(source, work, effects, request.ssh) as git:
+        return resolve_ref(git, source)
 
 
 def _visit(source: HttpSource, epoch: Optional[int], effects: Effects) -> HttpSource:
@@ -96,9 +103,11 @@ def _visit(source: HttpSource, epoch: Optional[int], effects: Effects) -> HttpSo
     return pin
 
 
-def _fetch(source: RemoteSource, epoch: Optional[int], effects: Effects) -> Layer:
+def _fetch(
+    source: RemoteSource, epoch: Optional[int], effects: Effects, ssh: Sequence[SshSource]
+) -> Layer:
     if isinstance(source, GitSource):
-        return _clone(source, epoch, effects)
+        return _clone(source, epoch, effects, ssh)
     layer = _download(source, epoch, effects, None)[1]
     assert layer is not None, "what is asked for without a condition comes"
     return layer
@@ -121,16 +130,29 @@ def _download(
         return visit, file_tree(effects.store, path, source.name, mtime)
 
 
-def _clone(source: GitSource, epoch: Optional[int], effects: Effects) -> Layer:
-    from imagebuild.remote.git import Git
+def _clone(
+    source: GitSource, epoch: Optional[int], effects: Effects, ssh: Sequence[SshSource]
+) -> Layer:
     from imagebuild.remote.git_fetch import GitCheckout
     from imagebuild.remote.tree import directory_tree
 
-    with effects.store.work_dir() as work:
+    with effects.store.work_dir() as work, _git(source, work, effects, ssh) as git:
         directory = os.path.join(work, "tree")
         os.mkdir(directory)
-        made = GitCheckout(Git(work, effects.environ), source, directory).make()
+        made = GitCheckout(git, source, directory).make()
         return directory_tree(effects.store, os.fsencode(made), epoch)
+
+
+@contextmanager
+def _git(source: GitSource, work: str, effects: Effects, ssh: Sequence[SshSource]) -> Iterator[Git]:
+    """The machine's git, with the agent that `source` may be fetched with."""
+    from imagebuild.execute.credentials import lent_socket, ssh_for_remotes
+    from imagebuild.remote.git import Git
+
+    mount = SshMount("", uid=os.getuid(), gid=os.getgid())
+    lent = ssh_for_remotes([source], ssh)
+    with lent_socket(mount, lent, os.path.join(work, "agent")) as socket:
+        yield Git(work, {**effects.environ, **({"SSH_AUTH_SOCK": socket} if socket else {})})
 
 
 def _tree_key(name: Hash, epoch: Optional[int]) -> Hash:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional, Tuple, Union
 
+from imagebuild.execute.pure_requests import SshSource
 from imagebuild.llb.keys import StepGraph
 from imagebuild.llb.ops import Op
 from imagebuild.llb.plan import RemoteSource, ResolvedBase
@@ -77,10 +78,12 @@ class RemotesRequest:
     """``fetch-remote``: pin URLs and git references to what they mean now. Results are in the order of `sources`.
 
     :param epoch: as in a step: what is fetched on the way is kept with the times that the step will want.
+    :param ssh: the agent for repositories that are fetched over ssh, if there is one.
     """
 
     sources: Tuple[RemoteSource, ...]
     epoch: Optional[int]
+    ssh: Tuple[SshSource, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ class PrepareRequest:
 
     :param parents: the tree it starts from, lowest first.
     :param look_up: False to only prepare (`cache=False`).
+    :param ssh: as in `RemotesRequest`.
     """
 
     op: Op
@@ -152,6 +156,7 @@ class PrepareRequest:
     cache: CacheOptions
     look_up: bool = True
     registries: Tuple[RegistryOptions, ...] = ()
+    ssh: Tuple[SshSource, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,11 @@ class Plan:
         """The pinned source that `state` is the tree of, None for the tree of an image or a step."""
         return None if state.base is None else self.bases[state.base].remote
 
+    def remotes_of(self, step: PlannedStep) -> Tuple[RemoteSource, ...]:
+        """The pinned sources that `step` reads, in the order of its inputs."""
+        states = (item.state for item in step.inputs if isinstance(item, TreeInput))
+        return tuple(remote for remote in map(self.remote_of, states) if remote)
+
     def with_remotes(self, trees: Sequence[ResolvedBase]) -> Plan:
         """The plan that can be run: `trees` are what `remotes` have become, in their order."""
         if len(trees) != len(self.remotes):

@@ -53,6 +53,13 @@ def keeps_git_dir(source: GitSource) -> bool:
     return source.keep_git_dir and not source.subdir
 
 
+def uses_ssh(source: RemoteSource) -> bool:
+    """Is it fetched over ssh, where an agent may be needed? ``user@host:path`` is too."""
+    return isinstance(source, GitSource) and (
+        source.url.startswith("ssh://") or "://" not in source.url
+    )
+
+
 def remote_base(source: RemoteSource, platform: Platform) -> ResolvedBase:
     """The tree of a pinned source as a plan knows it. Its layer is not named: the store says what it is, once it is fetched."""
     manifest = Descriptor(media_types.REMOTE, identity(source), 0)
@@ -68,20 +75,16 @@ def shown(source: RemoteSource) -> str:
     return "".join(char if char.isprintable() else "?" for char in text[:300])
 
 
-def step_of(plan: Plan, message: str) -> Optional[int]:
-    """The step that wants the source which `message` quotes, or the only one that wants any."""
-    users = [_first_user(plan, number) for number in range(len(plan.remotes))]
-    named = [
-        user
-        for user, source in zip(users, plan.remotes)
-        if user is not None and f'"{shown(source)}"' in message
-    ]
-    if named:
-        return named[0]
-    return users[0] if len(users) == 1 else None
-
-
-def _first_user(plan: Plan, remote: int) -> Optional[int]:
+def first_user(plan: Plan, source: RemoteSource) -> Optional[int]:
+    """The step that reads one of `plan.remotes` first."""
     images = sum(base.remote is None for base in plan.bases)
-    wanted = TreeInput(State(base=images + remote))
+    wanted = TreeInput(State(base=images + plan.remotes.index(source)))
     return next((number for number, step in enumerate(plan.steps) if wanted in step.inputs), None)
+
+
+def step_of(plan: Plan, message: str) -> Optional[int]:
+    """The step that wants the source which `message` quotes, or the only source there is."""
+    named = [source for source in plan.remotes if f'"{shown(source)}"' in message]
+    if not named and len(plan.remotes) == 1:
+        named = list(plan.remotes)
+    return first_user(plan, named[0]) if named else None

@@ -71,8 +71,8 @@ def failed(source: GitSource, error: GitError, what: str = "git cannot read it")
     hint = ""
     if error.is_authentication:
         hint = (
-            "ADD has no credentials but those of an ssh agent: use an ssh:// URL, name SSH_AUTH_SOCK in the option "
-            "`env_vars` of [kaniko], and have the host in ~/.ssh/known_hosts; or clone it in a RUN that has a secret mount"
+            'ADD has no credentials but those of an ssh agent: use an ssh:// URL, name "default" in the field `ssh`, and '
+            "have the host in ~/.ssh/known_hosts; or clone it in a RUN that has a secret mount"
         )
     elif error.temporary:
         hint = "check the network and proxy settings, then try again"
