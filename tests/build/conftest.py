@@ -7,6 +7,7 @@ from typing import Iterator
 
 import pytest
 
+from support.bench import running_bench
 from support.builds import Machine, machine
 from support.registry import RealRegistry, running_registry
 
@@ -20,3 +21,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]
 @pytest.fixture
 def here(tmp_path: Path, registry: RealRegistry) -> Machine:
     return machine(tmp_path / "here", registry)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory, registry: RealRegistry) -> Iterator[Machine]:
+    with running_bench(tmp_path_factory.mktemp("bench"), registry) as there:
+        yield there

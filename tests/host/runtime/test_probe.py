@@ -9,7 +9,7 @@ from typing import Any, Callable
 import pytest
 from host.runtime.conftest import Runner
 
-from imagebuild.errors import ImageBuildError, UsageError
+from imagebuild.errors import ImageBuildError, OverlayUnavailableError, UsageError
 from imagebuild.runtime import probe, seccomp, syscalls
 from imagebuild.runtime.chroot import ChrootRuntime
 from imagebuild.runtime.confine import CAP_SYS_CHROOT, DOCKER_CAPABILITIES
@@ -215,3 +215,15 @@ def test_a_full_disk_is_told(base: Path, tmp_path: Path, runtime: Any) -> None:
 
     assert said.startswith("StoreFullError: cannot ")
     assert "No space left" in said
+
+
+def test_more_layers_than_overlayfs_takes(namespace: Runner, base: Path, tmp_path: Path) -> None:
+    """What is told then is about layers, not about the host."""
+    layers = [tmp_path / f"layer-{number}" for number in range(500)]
+    for layer in layers:
+        layer.mkdir()
+
+    assert 0 == namespace.sh("true", lower=[base, *layers[:490]]).status.code
+    with pytest.raises(OverlayUnavailableError, match="overlayfs takes 500") as caught:
+        namespace.sh("true", lower=[base, *layers])
+    assert "COPY --from=IMAGE / /" in str(caught.value)

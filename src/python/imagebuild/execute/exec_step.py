@@ -13,7 +13,6 @@ from imagebuild.errors import CommandFailedError
 from imagebuild.execute.new_layer import layer_from_upper
 from imagebuild.execute.pure_requests import StepRequest
 from imagebuild.execute.trees import text_of, tree_of
-from imagebuild.layer.entry import ROOT
 from imagebuild.layer.index import GROUP, PASSWD
 from imagebuild.layer.tree import TreeView
 from imagebuild.llb.ops import EnvVars, ExecOp
@@ -52,9 +51,7 @@ def run_exec(request: StepRequest, store: Store, context: str) -> Layer:
             )
         if status.code:
             raise _failure(op, status, log, store)
-        root = tree.lookup(ROOT)
-        assert root is not None, "every tree has a root"
-        return layer_from_upper(store, upper, request, root)
+        return layer_from_upper(store, upper, request, tree)
 
 
 def process_spec(

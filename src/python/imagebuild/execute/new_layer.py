@@ -7,7 +7,8 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Callable, Optional
 
 from imagebuild.execute.pure_requests import StepRequest
-from imagebuild.layer.entry import NANOSECONDS, Entry
+from imagebuild.layer.entry import NANOSECONDS, ROOT
+from imagebuild.layer.tree import TreeView
 from imagebuild.layer.writer import LayerWriter
 from imagebuild.oci.descriptor import Layer
 from imagebuild.store.store import Store
@@ -16,16 +17,19 @@ if TYPE_CHECKING:
     from imagebuild.execute.draft import Draft
 
 
-def layer_from_upper(store: Store, upper: str, request: StepRequest, root: Entry) -> Layer:
+def layer_from_upper(store: Store, upper: str, request: StepRequest, below: TreeView) -> Layer:
     """Write the changes in `upper` as a layer, and keep the directory as its extracted form.
 
-    :param root: the metadata of the root directory before the step.
+    :param below: the tree before the step.
     """
 
     from imagebuild.layer.capture import capture_upper
 
+    root = below.lookup(ROOT)
+    assert root is not None, "every tree has a root"
+
     def fill(writer: LayerWriter) -> None:
-        capture_upper(upper, writer, epoch=request.step.epoch, root=root)
+        capture_upper(upper, writer, epoch=request.step.epoch, root=root, below=below.lookup)
 
     layer = _write(store, request.compression, fill)
     store.adopt_extracted(layer.diff_id, upper)

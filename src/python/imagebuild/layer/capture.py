@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 from imagebuild.errors import HostError, MalformedError
 from imagebuild.layer import entry as kinds
@@ -30,6 +30,7 @@ _KEPT = ("system.posix_acl_access", "system.posix_acl_default", "security.capabi
 _DEFAULT_ROOT = Entry(ROOT, kinds.DIR, 0o755)
 
 Listing = List[Tuple[bytes, os.stat_result]]
+LookUp = Callable[[bytes], Optional[Entry]]
 
 
 @dataclass
@@ -49,27 +50,34 @@ class _Place:
 
 
 def capture_upper(
-    upper: str, writer: LayerWriter, *, epoch: Optional[int], root: Entry = _DEFAULT_ROOT
+    upper: str,
+    writer: LayerWriter,
+    *,
+    epoch: Optional[int],
+    root: Entry = _DEFAULT_ROOT,
+    below: LookUp = lambda _: None,
 ) -> None:
     """Add all of the tree `upper` to `writer` and normalise the tree in place. The caller finishes the writer.
 
-    Overlay whiteouts and opaque directories become the layer's; hard links are found; sockets are left out; of xattrs,
+    Overlay whiteouts and opaque directories become the layer's; hard links are found; sockets are removed; of xattrs,
     capabilities, ACLs and ``user.`` are kept.
 
     :param epoch: mtimes newer than this second become it, others lose their fraction; None keeps times as they are.
     :param root: what the root's metadata is without this layer; an entry for the root is written only where it differs.
+    :param below: what is at a path without this layer; a socket in its place hides it.
     :raises MalformedError: for a file whose name means a whiteout, or an upper of an overlay with features we do not use.
     :raises StoreFullError: when there is no room for the layer.
     """
     fd = os.open(upper, _OPEN_DIR)
-    _Capture(writer, epoch, fd).run(root)
+    _Capture(writer, epoch, fd, below).run(root)
 
 
 class _Capture:
     """:ivar _fd: the innermost directory of the walk; no other is held open, so that depth costs no descriptors."""
 
-    def __init__(self, writer: LayerWriter, epoch: Optional[int], fd: int) -> None:
+    def __init__(self, writer: LayerWriter, epoch: Optional[int], fd: int, below: LookUp) -> None:
         self._fd = fd
+        self._below = below
         self._writer = writer
         self._epoch = epoch
         self._first_names: Dict[Tuple[int, int], bytes] = {}
@@ -147,7 +155,8 @@ class _Capture:
     def _add_special(self, name: bytes, path: bytes, status: os.stat_result) -> None:
         kind = _special_kind(status)
         if kind is None:
-            return  # a socket is of no use without the process behind it
+            self._remove_socket(name, path)
+            return
         if kind == kinds.CHAR and status.st_rdev == os.makedev(0, 0):
             self._writer.add(Entry(path, kinds.WHITEOUT))
             return
@@ -162,6 +171,13 @@ class _Capture:
         if entry.mtime != status.st_mtime_ns:
             times = (entry.mtime, entry.mtime)
             os.utime(name, ns=times, dir_fd=self._fd, follow_symlinks=False)
+
+    def _remove_socket(self, name: bytes, path: bytes) -> None:
+        """It is of no use without the process behind it, and no tar can hold it; what it hides stays hidden."""
+        os.unlink(name, dir_fd=self._fd)
+        if self._below(path) is not None:
+            os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=self._fd)
+            self._writer.add(Entry(path, kinds.WHITEOUT))
 
     def _entry(self, path: bytes, kind: str, status: os.stat_result, fd: Optional[int]) -> Entry:
         xattrs, opaque = _read_xattrs(fd, path) if fd is not None else ((), False)

@@ -25,6 +25,7 @@ from imagebuild.runtime.inroot import Resolved, resolve
 #: volatile: the upper directory is scratch until its layer is written, so a RUN's fsync need not reach the disk.
 _OPTIONS = "index=off,xino=off"
 _VOLATILE = ",volatile"
+_MAX_LOWER = 500  # OVL_MAX_STACK, fs/overlayfs/params.h
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,12 @@ def _explain(error: OSError, layers: int) -> OverlayUnavailableError:
         errno.EINVAL: "put the store on ext4, xfs, btrfs or tmpfs (overlayfs cannot write on overlayfs or NFS), "
         "or set [kaniko].runtime to chroot",
     }
+    if error.errno == errno.EINVAL and layers > _MAX_LOWER:
+        return OverlayUnavailableError(
+            f"cannot mount {layers} layers as one root: overlayfs takes {_MAX_LOWER}",
+            hint="make them fewer: FROM scratch and COPY --from=IMAGE / / gives an image one layer; "
+            "or set [kaniko].runtime to chroot",
+        )
     return OverlayUnavailableError(
         f"cannot mount {layers} layers as one root: {os.strerror(error.errno or 0)}",
         hint=hints.get(error.errno or 0, "set [kaniko].runtime to chroot"),
