@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import textwrap
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Type
+from typing import Any, Iterable, List, Type
 
 from pants.engine.target import (
     BoolField,
@@ -21,8 +21,8 @@ from pants.engine.target import (
 from pants.option.option_types import OptionsInfo, collect_options_info
 from pants.option.subsystem import Subsystem
 
-from imagebuild.dockerfile.flags import Flag
 from imagebuild.dockerfile.instructions import INSTRUCTIONS
+from imagebuild.dockerfile.mount_options import KINDS, OPTIONS
 from pants_kaniko.build_fields import COMPRESSIONS, NETWORKS
 from pants_kaniko.registries import ALL_DEFAULT_REGISTRIES
 from pants_kaniko.subsystem import RUNTIMES, KanikoExecutor, KanikoSubsystem
@@ -33,7 +33,6 @@ GOLDEN_ERRORS = "tests/golden/errors"
 
 _BLOCK = r"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
 _CHOICES = {"runtime": RUNTIMES, "network": NETWORKS, "compression": COMPRESSIONS}
-_REFUSED = "not supported yet"
 _MAX_ROW = 120
 
 # What Pants' own help says at length.
@@ -47,51 +46,8 @@ _INHERITED = {
     "requirements": "With `install_from_resolve`: only these of its requirements.",
 }
 
-# instruction -> what it makes, an example that is accepted ("" where all of it is refused), and a word about it
-INSTRUCTION_NOTES = {
-    "ADD": (
-        "a layer",
-        "ADD --chown=1000:1000 conf/ /etc/app/",
-        "files of the context, as COPY",
-    ),
-    "ARG": (
-        "nothing by itself",
-        "ARG VERSION=1.0",
-        "before the first FROM too; part of the key of each RUN behind it",
-    ),
-    "CMD": ("config", 'CMD ["serve", "--port=80"]', "JSON or shell form"),
-    "COPY": (
-        "a layer",
-        "COPY --from=build --chown=app --chmod=0755 /out/ /srv/",
-        "Go globs (`*`, `?`, `[a-z]`), JSON form; `--from` a stage, its number, or an image",
-    ),
-    "ENTRYPOINT": (
-        "config",
-        'ENTRYPOINT ["/srv/app"]',
-        "JSON or shell form; drops an inherited CMD",
-    ),
-    "ENV": ("config", "ENV HOME=/srv LANG=C.UTF-8", "`ENV NAME value` is accepted, with a warning"),
-    "EXPOSE": ("config", "EXPOSE 80 8000-8010/udp", "tcp, udp and sctp"),
-    "FROM": (
-        "nothing by itself",
-        "FROM debian:12 AS build",
-        "an image, an earlier stage, or `scratch`; `--platform` of the machine that builds only",
-    ),
-    "HEALTHCHECK": ("config", "HEALTHCHECK --interval=30s CMD wget -q localhost", "or `NONE`"),
-    "LABEL": ("config", "LABEL org.opencontainers.image.title=app", "rebuilds nothing"),
-    "MAINTAINER": ("config", "MAINTAINER The Team", "deprecated, with a warning"),
-    "ONBUILD": ("", "", "refused here, and so are base images that have triggers"),
-    "RUN": (
-        "a layer",
-        "RUN --network=none make install",
-        "shell or JSON form; `--network` is default, none or host",
-    ),
-    "SHELL": ("config", 'SHELL ["/bin/bash", "-c"]', "for the shell forms behind it"),
-    "STOPSIGNAL": ("config", "STOPSIGNAL SIGTERM", "a name or a number"),
-    "USER": ("config", "USER app:staff", "names are looked up in the image's own etc/passwd"),
-    "VOLUME": ("config", "VOLUME /data", "files below it stay in the image, as with BuildKit"),
-    "WORKDIR": ("a layer, where the directory is new", "WORKDIR /srv/app", "made if it is missing"),
-}
+# What Docker takes and we do not, by its golden error.
+REFUSED = ("run-security-insecure", "run-device", "from-windows", "json-single-quotes")
 
 
 def render(page: str, root: Path) -> str:
@@ -215,35 +171,43 @@ def _wrapped(line: str) -> str:
 
 
 def instructions() -> str:
-    rows = ["| instruction | makes | example |", "| --- | --- | --- |"]
-    notes = ["", "| instruction | notes |", "| --- | --- |"]
-    flags = ["", "| instruction | flags |", "| --- | --- |"]
-    for keyword in sorted(INSTRUCTIONS):
-        makes, example, note = INSTRUCTION_NOTES[keyword]
-        sample = f"`{example}`" if example else "refused for now"
-        rows.append(f"| {keyword} | {makes} | {sample} |")
-        notes.append(f"| {keyword} | {note} |")
-        known = " ".join(_flag(flag) for flag in INSTRUCTIONS[keyword].FLAGS)
-        flags.extend([f"| {keyword} | {known} |"] if known else [])
-    return "\n".join(rows + notes + flags)
+    rows = ["| instruction | makes | what it is | example |", "| --- | --- | --- | --- |"]
+    flags = ["", "| flag | what it does | example |", "| --- | --- | --- |"]
+    for keyword, cls in sorted(INSTRUCTIONS.items()):
+        doc = cls.DOC
+        rows.append(_row(keyword, doc.makes, doc.help, f"`{doc.example}`"))
+        for flag in cls.FLAGS:
+            sample = f"`{flag.example}`" if flag.example else ""
+            flags.append(_row(f"{keyword} `--{flag.name}`", flag.help, sample))
+    return "\n".join([*rows, *flags, "", *_mount_options()])
 
 
-def _flag(flag: Flag) -> str:
-    return f"~~`--{flag.name}`~~" if flag.later else f"`--{flag.name}`"
+def _mount_options() -> List[str]:
+    rows = [
+        "| option of `--mount` | mounts | what it does | example |",
+        "| --- | --- | --- | --- |",
+    ]
+    for option in OPTIONS:
+        names = ", ".join(f"`{name}`" for name in (option.name, *option.aliases))
+        kinds = "all" if option.kinds == KINDS else ", ".join(option.kinds)
+        rows.append(_row(names, kinds, option.help, f"`{option.example}`"))
+    return rows
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def refused(golden_errors: Path) -> str:
-    """What Docker knows and we do not yet: the golden errors that say so."""
-    rows: Dict[str, str] = {}
-    for path in sorted(golden_errors.glob("*/error.txt")):
-        text = path.read_text("utf-8")
-        if _REFUSED in text.splitlines()[0]:
-            line = re.search(r"^>> +\d+ \| (.*)$", text, re.MULTILINE)
-            fix = re.search(r"^fix: (.*)$", text, re.MULTILINE)
-            if line and fix:
-                rows[line[1].replace("|", "\\|")] = fix[1].replace("|", "\\|")
-    listed = (f"| `{line}` | {fix} |" for line, fix in rows.items())
-    return "\n".join(["| refused | instead |", "| --- | --- |", *listed])
+    """What Docker knows and we refuse, with what to do instead: golden errors of it."""
+    rows: List[str] = []
+    for name in REFUSED:
+        text = (golden_errors / name / "error.txt").read_text("utf-8")
+        line = re.search(r"^>> +\d+ \| (.*)$", text, re.MULTILINE)
+        answer = re.findall(r"^(?:fix|expected): (.*)$", text, re.MULTILINE)
+        if line and answer:
+            rows.append(_row(f"`{line[1]}`", answer[-1]))
+    return "\n".join(["| refused | instead |", "| --- | --- |", *rows])
 
 
 def main() -> None:

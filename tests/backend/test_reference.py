@@ -9,8 +9,7 @@ import reference
 from pants.option.option_types import collect_options_info
 
 from imagebuild.dockerfile.instructions import INSTRUCTIONS
-from imagebuild.dockerfile.parse import parse
-from imagebuild.errors import NotSupportedYetError
+from imagebuild.dockerfile.mount_options import OPTIONS
 from pants_kaniko.registries import RegistriesError, Registry
 from pants_kaniko.subsystem import KanikoSubsystem
 from pants_kaniko.target_types import KanikoImageTarget
@@ -71,19 +70,18 @@ def test_every_instruction_and_flag_is_named() -> None:
     for keyword, cls in INSTRUCTIONS.items():
         assert f"\n| {keyword} |" in table
         for flag in cls.FLAGS:
-            assert f"`--{flag.name}`" in table
+            assert f"\n| {keyword} `--{flag.name}` |" in table
 
 
-@pytest.mark.parametrize("keyword", sorted(INSTRUCTIONS))
-def test_an_example_is_accepted_or_there_is_none(keyword: str) -> None:
-    _, example, _ = reference.INSTRUCTION_NOTES[keyword]
-    first = "" if keyword == "FROM" else "FROM debian:12\n"
+def test_every_option_of_a_mount_is_named() -> None:
+    table = section("Instructions")
+    for option in OPTIONS:
+        assert f"\n| `{option.name}`" in table
 
-    if example:
-        assert parse(first + example).stages
-    else:
-        with pytest.raises(NotSupportedYetError):
-            parse(f"{first}{keyword} RUN true")
+
+@pytest.mark.parametrize("name", reference.REFUSED)
+def test_what_is_refused_has_a_golden_error(name: str) -> None:
+    assert (ROOT / reference.GOLDEN_ERRORS / name / "error.txt").exists()
 
 
 def test_every_key_of_a_registry_is_described() -> None:

@@ -4,7 +4,7 @@
      x UsageError               64  the command line or a request file is wrong
      x DockerfileError          65  + DockerfileSyntaxError, UnknownInstructionError, UnsupportedFlagError,
      |                                DuplicateStageNameError, ReservedStageNameError, UndefinedStageError,
-     |                                ExpansionError, NotSupportedYetError
+     |                                ExpansionError, RefusedError
      x ContextError             66  + SourceNotInContextError, OutsideContextError
      x RegistryError            69  + UnreachableError, NotFoundError; RateLimitedError 75; AuthenticationError 77
      x RemoteError              69  a URL of ADD could not be fetched; ChecksumError 76: it is not what was named
@@ -130,6 +130,10 @@ class ExpansionError(DockerfileError):
 
 class NotSupportedYetError(DockerfileError):
     """Valid for Docker, known to us, and not built yet: refused by name rather than ignored."""
+
+
+class RefusedError(DockerfileError):
+    """Valid for Docker, and asks for what no build gets here; never ignored."""
 
 
 class ContextError(ImageBuildError):

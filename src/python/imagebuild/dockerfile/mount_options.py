@@ -83,7 +83,7 @@ OPTIONS = (
         "readwrite",
         ("bind", "cache"),
         "writes are allowed; those to a `bind` are thrown away",
-        "RUN --mount=type=bind,target=/src,rw make -C /src",
+        "RUN --mount=type=bind,target=/src,readwrite make -C /src",
         aliases=("rw",),
         idle=("tmpfs", "secret", "ssh"),
         bare=True,
@@ -92,7 +92,7 @@ OPTIONS = (
         "id",
         ("cache", "secret", "ssh"),
         "which one; a cache's is its target by default, an agent's is `default`",
-        "RUN --mount=type=secret,id=token cat /run/secrets/token",
+        "RUN --mount=type=ssh,id=deploy ssh git@example.org",
         idle=("bind", "tmpfs"),
     ),
     MountOption(

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any, List, Optional, Tuple
 
 from imagebuild.dockerfile.flags import Flag, FlagTexts, FlagValues
-from imagebuild.dockerfile.instructions.base import Expansion
+from imagebuild.dockerfile.instructions.base import Doc, Expansion
 from imagebuild.dockerfile.instructions.transfer import (
     Transfer,
     chmod_flag,
@@ -31,6 +31,12 @@ class Add(Transfer):
     """
 
     KEYWORD = "ADD"
+    DOC = Doc(
+        "a layer",
+        "as COPY; besides, tar archives of the context are unpacked, and URLs and git repositories "
+        "(`git://`, `ssh://`, `user@host:path`, `https://….git#REF:DIRECTORY`) are fetched",
+        "ADD rootfs.tar.gz https://example.org/tool /opt/",
+    )
     FLAGS = (
         chown_flag("ADD"),
         chmod_flag("ADD"),

@@ -17,6 +17,18 @@ _I = TypeVar("_I", bound="Instruction")
 
 
 @dataclass(frozen=True)
+class Doc:
+    """What docs/reference.md says of an instruction.
+
+    :param makes: "a layer", "config", or what else comes of it; :param example: one that is accepted.
+    """
+
+    makes: str
+    help: str
+    example: str
+
+
+@dataclass(frozen=True)
 class Instruction:
     """One instruction of a Dockerfile. A new one is a subclass with its line in the table of this package.
 
@@ -26,6 +38,7 @@ class Instruction:
     """
 
     KEYWORD: ClassVar[str]
+    DOC: ClassVar[Doc]
     FLAGS: ClassVar[Tuple[Flag, ...]] = ()
 
     source: SourceRange = field(compare=False, repr=False)

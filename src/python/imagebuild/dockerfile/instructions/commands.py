@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Tuple
 
 from imagebuild.dockerfile.flags import FlagValues
-from imagebuild.dockerfile.instructions.base import Instruction, needs_text
+from imagebuild.dockerfile.instructions.base import Doc, Instruction, needs_text
 from imagebuild.dockerfile.lexer import RawInstruction
 from imagebuild.dockerfile.words import go_quoted, is_almost_json, json_list, to_json
 from imagebuild.errors import DockerfileSyntaxError
@@ -59,6 +59,11 @@ class _Command(Instruction):
 @dataclass(frozen=True)
 class Cmd(_Command):
     KEYWORD = "CMD"
+    DOC = Doc(
+        "config",
+        "what the container runs, or the arguments of its ENTRYPOINT: a JSON list, or a command for the shell",
+        'CMD ["serve", "--port=80"]',
+    )
 
     def apply(self, state: StageState) -> Change:
         argv = self.command.argv(state)
@@ -69,6 +74,11 @@ class Cmd(_Command):
 @dataclass(frozen=True)
 class Entrypoint(_Command):
     KEYWORD = "ENTRYPOINT"
+    DOC = Doc(
+        "config",
+        "what the container always runs: a JSON list, or a command for the shell; drops an inherited CMD",
+        'ENTRYPOINT ["/srv/app"]',
+    )
 
     def apply(self, state: StageState) -> Change:
         argv = self.command.argv(state)
@@ -81,6 +91,11 @@ class Entrypoint(_Command):
 @dataclass(frozen=True)
 class Shell(Instruction):
     KEYWORD = "SHELL"
+    DOC = Doc(
+        "config",
+        "what runs the commands behind it that are no JSON list",
+        'SHELL ["/bin/bash", "-c"]',
+    )
 
     words: Tuple[str, ...]
 

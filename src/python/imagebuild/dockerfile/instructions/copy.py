@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Tuple
 
 from imagebuild.dockerfile.flags import Flag, FlagTexts, FlagValues
-from imagebuild.dockerfile.instructions.base import Expansion
+from imagebuild.dockerfile.instructions.base import Doc, Expansion
 from imagebuild.dockerfile.instructions.transfer import (
     Transfer,
     chmod_flag,
@@ -28,6 +28,12 @@ class Copy(Transfer):
     """
 
     KEYWORD = "COPY"
+    DOC = Doc(
+        "a layer",
+        "files of the context, of a stage or of an image: paths or Go globs (`*`, `?`, `[a-z]`), as words "
+        "or as a JSON list; here-documents are files too",
+        "COPY --from=debian:12 --chown=1000 --chmod=0755 /etc/issue /srv/",
+    )
     FLAGS = (
         Flag(
             "from",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Iterator, Tuple
 
 from imagebuild.dockerfile.flags import FlagValues
-from imagebuild.dockerfile.instructions.base import Expansion, Instruction, needs_text
+from imagebuild.dockerfile.instructions.base import Doc, Expansion, Instruction, needs_text
 from imagebuild.dockerfile.lexer import RawInstruction
 from imagebuild.dockerfile.words import split_blanks
 from imagebuild.errors import DockerfileSyntaxError
@@ -22,6 +22,11 @@ class Expose(Instruction):
     """:param ports: as written, variables still in them."""
 
     KEYWORD = "EXPOSE"
+    DOC = Doc(
+        "config",
+        "ports and ranges of ports that the container listens on: tcp, udp and sctp",
+        "EXPOSE 80 8000-8010/udp",
+    )
 
     ports: Tuple[str, ...]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagebuild.dockerfile.flags import Flag, FlagTexts, FlagValues
-from imagebuild.dockerfile.instructions.base import Instruction, needs_text
+from imagebuild.dockerfile.instructions.base import Doc, Instruction, needs_text
 from imagebuild.dockerfile.lexer import RawInstruction
 from imagebuild.dockerfile.words import split_blanks
 from imagebuild.errors import DockerfileSyntaxError, ReservedStageNameError
@@ -21,6 +21,11 @@ class From(Instruction):
     """:param image: with variables still in it; :param name: of the stage, in lower case, "" for none."""
 
     KEYWORD = "FROM"
+    DOC = Doc(
+        "nothing by itself",
+        "a new stage on an image, an earlier stage, or `scratch`; its name may be anything but `scratch`",
+        "FROM debian:12 AS build",
+    )
     FLAGS = (
         Flag(
             "platform",

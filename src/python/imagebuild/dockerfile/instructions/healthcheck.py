@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Tuple
 
 from imagebuild.dockerfile.flags import Flag, FlagTexts, FlagValues
-from imagebuild.dockerfile.instructions.base import Instruction, needs_text
+from imagebuild.dockerfile.instructions.base import Doc, Instruction, needs_text
 from imagebuild.dockerfile.instructions.commands import CommandLine
 from imagebuild.dockerfile.lexer import RawInstruction
 from imagebuild.dockerfile.words import format_duration, halves, parse_duration, to_json
@@ -25,6 +25,11 @@ class Healthcheck(Instruction):
     """:param check: as the image's config has it; times in nanoseconds, 0 for the default."""
 
     KEYWORD = "HEALTHCHECK"
+    DOC = Doc(
+        "config",
+        "how the container is asked whether it works, or `NONE` against the one of the base",
+        "HEALTHCHECK --interval=30s CMD wget -q localhost",
+    )
     FLAGS = (
         Flag(
             "interval",

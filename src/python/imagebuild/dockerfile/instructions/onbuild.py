@@ -7,7 +7,7 @@ from typing import Any, Tuple
 
 from imagebuild.dockerfile.flags import FlagValues
 from imagebuild.dockerfile.heredoc import Heredoc
-from imagebuild.dockerfile.instructions.base import Instruction, needs_text
+from imagebuild.dockerfile.instructions.base import Doc, Instruction, needs_text
 from imagebuild.dockerfile.lexer import RawInstruction
 from imagebuild.llb.state import Change, StageState
 
@@ -22,6 +22,12 @@ class Onbuild(Instruction):
     """
 
     KEYWORD = "ONBUILD"
+    DOC = Doc(
+        "config",
+        "an instruction that is run first thing where this image or stage is built on, once; any but FROM, "
+        "MAINTAINER and ONBUILD",
+        "ONBUILD COPY . /srv",
+    )
 
     line: str
     files: Tuple[Heredoc, ...] = ()

@@ -7,11 +7,11 @@ from typing import Any, Tuple
 
 from imagebuild.dockerfile.flags import Flag, FlagTexts, FlagValues
 from imagebuild.dockerfile.heredoc import Heredoc, is_alone
-from imagebuild.dockerfile.instructions.base import Expansion, Instruction
+from imagebuild.dockerfile.instructions.base import Doc, Expansion, Instruction
 from imagebuild.dockerfile.instructions.commands import CommandLine, command_of
 from imagebuild.dockerfile.lexer import RawInstruction
 from imagebuild.dockerfile.mounts import MountPlace, MountSpec, parse_mount
-from imagebuild.errors import DockerfileSyntaxError
+from imagebuild.errors import DockerfileSyntaxError, RefusedError
 from imagebuild.llb.ops import ExecOp, ScriptMount
 from imagebuild.llb.state import Change, StageState
 
@@ -27,6 +27,12 @@ class Run(Instruction):
     """
 
     KEYWORD = "RUN"
+    DOC = Doc(
+        "a layer",
+        "a command: for the shell, as a JSON list, or as a here-document, which with a `#!` line is a "
+        "script of its own",
+        "RUN --network=none make install",
+    )
     FLAGS = (
         Flag(
             "mount",
@@ -118,7 +124,7 @@ class Run(Instruction):
 def _check_privileges(flags: FlagValues) -> None:
     security = flags.text("security")
     if security == "insecure":
-        raise DockerfileSyntaxError(
+        raise RefusedError(
             "--security=insecure asks for the machine's own privileges, which no build gets here",
             expected="--security=sandbox",
             hint="remove the flag; a RUN has the capabilities that a container of Docker has",
@@ -128,7 +134,7 @@ def _check_privileges(flags: FlagValues) -> None:
             f'--security has the value "{security}"', expected="--security=sandbox"
         )
     for device in flags.all("device"):
-        raise DockerfileSyntaxError(
+        raise RefusedError(
             f"--device={device} asks for a device of the machine, which no build gets here",
             hint="remove the flag, and do what needs the device when the container runs",
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Tuple
 
 from imagebuild.dockerfile.flags import FlagValues
-from imagebuild.dockerfile.instructions.base import Expansion, Instruction, needs_text
+from imagebuild.dockerfile.instructions.base import Doc, Expansion, Instruction, needs_text
 from imagebuild.dockerfile.lexer import RawInstruction
 from imagebuild.dockerfile.words import json_list, split_blanks, to_json
 from imagebuild.errors import DockerfileSyntaxError
@@ -29,6 +29,11 @@ _SIGNAL = re.compile(
 @dataclass(frozen=True)
 class Workdir(Instruction):
     KEYWORD = "WORKDIR"
+    DOC = Doc(
+        "a layer, where the directory is new",
+        "the directory for what follows and for the container; made if it is missing",
+        "WORKDIR /srv/app",
+    )
 
     path: str
 
@@ -60,6 +65,12 @@ class Workdir(Instruction):
 @dataclass(frozen=True)
 class User(Instruction):
     KEYWORD = "USER"
+    DOC = Doc(
+        "config",
+        "who runs what follows and the container; names are looked up in the image's own etc/passwd and "
+        "etc/group",
+        "USER 1000:1000",
+    )
 
     user: str
 
@@ -92,6 +103,11 @@ class User(Instruction):
 @dataclass(frozen=True)
 class StopSignal(Instruction):
     KEYWORD = "STOPSIGNAL"
+    DOC = Doc(
+        "config",
+        "what stops the container: a name or a number",
+        "STOPSIGNAL SIGTERM",
+    )
 
     signal: str
 
@@ -118,6 +134,11 @@ class StopSignal(Instruction):
 @dataclass(frozen=True)
 class Maintainer(Instruction):
     KEYWORD = "MAINTAINER"
+    DOC = Doc(
+        "config",
+        "the author; deprecated, with a warning",
+        "MAINTAINER The Team",
+    )
 
     name: str
 
@@ -138,6 +159,11 @@ class Maintainer(Instruction):
 @dataclass(frozen=True)
 class Volume(Instruction):
     KEYWORD = "VOLUME"
+    DOC = Doc(
+        "config",
+        "paths that get a volume; files below them stay in the image, as with BuildKit",
+        "VOLUME /data",
+    )
 
     paths: Tuple[str, ...]
 

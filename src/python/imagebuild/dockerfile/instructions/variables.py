@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
 from imagebuild.dockerfile.flags import FlagValues
-from imagebuild.dockerfile.instructions.base import Expansion, Instruction, needs_text
+from imagebuild.dockerfile.instructions.base import Doc, Expansion, Instruction, needs_text
 from imagebuild.dockerfile.lexer import RawInstruction
 from imagebuild.dockerfile.words import halves, split_words
 from imagebuild.errors import DockerfileSyntaxError
@@ -20,6 +20,12 @@ class Arg(Instruction):
     """:param args: names with their default, unsubstituted, or None."""
 
     KEYWORD = "ARG"
+    DOC = Doc(
+        "nothing by itself",
+        "a variable for what follows, with a default; before the first FROM for all FROM. Part of the key "
+        "of each RUN behind it",
+        "ARG VERSION=1.0 MODE",
+    )
 
     args: Tuple[Tuple[str, Optional[str]], ...]
 
@@ -119,6 +125,11 @@ def _legacy(keyword: str, rest: str) -> Dict[str, Any]:
 @dataclass(frozen=True)
 class Env(_Assignments):
     KEYWORD = "ENV"
+    DOC = Doc(
+        "config",
+        "variables for what follows and for the container; `ENV NAME value` is accepted, with a warning",
+        "ENV HOME=/srv LANG=C.UTF-8",
+    )
 
     def apply(self, state: StageState) -> Change:
         expands = Expansion(state)
@@ -131,6 +142,11 @@ class Env(_Assignments):
 @dataclass(frozen=True)
 class Label(_Assignments):
     KEYWORD = "LABEL"
+    DOC = Doc(
+        "config",
+        "names with values; rebuilds nothing",
+        "LABEL org.opencontainers.image.title=app",
+    )
 
     def apply(self, state: StageState) -> Change:
         expands = Expansion(state)
