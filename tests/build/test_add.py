@@ -7,7 +7,7 @@ import gzip
 import lzma
 import stat
 import tarfile
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Union
 
 import pytest
 import zstandard
@@ -65,7 +65,7 @@ ALSO_AS_BUILDAH = {
 @pytest.mark.parametrize("line", ALSO_AS_BUILDAH.values(), ids=ALSO_AS_BUILDAH.keys())
 def test_the_same_tree_as_buildahs(here: Machine, line: str) -> None:
     archive = make_tar(*ARCHIVE)
-    files = {
+    files: Dict[str, Union[str, bytes, None]] = {
         "a.tar": archive,
         "b.tar": make_tar(member("b", b"b"), directory("app", 0o700)),
         "text": "text",
@@ -160,7 +160,11 @@ def test_decompression_starts_no_program_of_the_image(here: Machine) -> None:
     programs = {f"{name}*": trap for name in ("xz", "unpigz", "gzip", "zstd", "bzip2", "tar")}
     lines = "FROM BASE\nCOPY xz unpigz gzip zstd bzip2 tar /bin/\nADD a.xz b.zst /x/\n"
     archive = make_tar(member("f", b"1"))
-    files = {**programs, "a.xz": lzma.compress(archive), "b.zst": PACKED["tar.zst"](archive)}
+    files: Dict[str, Union[str, bytes, None]] = {
+        **programs,
+        "a.xz": lzma.compress(archive),
+        "b.zst": PACKED["tar.zst"](archive),
+    }
 
     root = here.unpack(here.build(lines, files))
 

@@ -97,7 +97,8 @@ def read_back(data: bytes) -> Dict[str, Made]:
     found: Dict[str, Made] = {}
     with tarfile.open(fileobj=io.BytesIO(data), errors="surrogateescape") as archive:
         for info in archive:
-            kind, content = _KINDS[info.type], None
+            kind = _KINDS[info.type]
+            content: Any = None
             if kind == "file":
                 file = archive.extractfile(info)
                 content = file.read() if file else b""

@@ -42,8 +42,14 @@ def test_every_kind_of_file_is_copied_from_a_tree_as_it_is(tmp_path: Path) -> No
         member(f"s/{DEEP}", b"deep"),
     )
 
-    def is_(*entry: Any, xattrs: Tuple[Tuple[str, str], ...] = ()) -> Made:
-        return Made(*entry, EPOCH, xattrs)
+    def is_(
+        kind: str,
+        mode: int,
+        owner: Tuple[int, int],
+        content: Any,
+        xattrs: Tuple[Tuple[str, str], ...] = (),
+    ) -> Made:
+        return Made(kind, mode, owner, content, EPOCH, xattrs)
 
     nobody = (4294967294, 4294967294)
     assert {
