@@ -1,9 +1,9 @@
-"""What the COPY and ADD of a Dockerfile say about a target's dependencies. Plain functions."""
+"""What the instructions of a Dockerfile say about a target's dependencies. Plain functions."""
 
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Dict, Iterable, List, Optional, Set, Tuple
+from typing import Iterable, List, Optional, Set, Tuple
 
 from pants.core.goals.package import OutputPathField
 from pants.core.target_types import FileSourceField, ResourceSourceField
@@ -11,8 +11,7 @@ from pants.engine.addresses import Address
 from pants.engine.target import SingleSourceField, Target
 
 from imagebuild.dockerfile.context import Context
-from imagebuild.dockerfile.instructions.add import Add
-from imagebuild.dockerfile.instructions.copy import Copy
+from imagebuild.dockerfile.instructions.base import ContextPath
 from imagebuild.dockerfile.parse import parse
 from imagebuild.errors import ImageBuildError
 from imagebuild.llb.plan import ContextEntry
@@ -22,27 +21,24 @@ _EVERYTHING = (".", "./", "/", "*")
 """Sources that name no dependency in particular."""
 
 
-def copied_paths(source: DockerfileSource) -> Tuple[str, ...]:
-    """What is copied from the context, as written; what holds variables is left out. None of a file that does not parse,
+def copied_paths(source: DockerfileSource) -> Tuple[ContextPath, ...]:
+    """What is copied or mounted from the context, as written; what holds variables is left out. None of a file that does not parse,
     for building it says why."""
     try:
         dockerfile = parse(source.text, source.path)
     except ImageBuildError:
         return ()
-    found: Dict[str, None] = {}
-    for stage in dockerfile.stages:
-        for item in stage.instructions:
-            if isinstance(item, Add) or (isinstance(item, Copy) and not item.from_):
-                found.update(dict.fromkeys(item.sources))
-    return tuple(path for path in found if "$" not in path and path not in _EVERYTHING)
+    instructions = (item for stage in dockerfile.stages for item in stage.instructions)
+    found = dict.fromkeys(path for item in instructions for path in item.context_paths())
+    return tuple(item for item in found if "$" not in item.path and item.path not in _EVERYTHING)
 
 
 def packages(
-    candidates: Iterable[Target], copied: Tuple[str, ...], root: str, own: Address
+    candidates: Iterable[Target], copied: Tuple[ContextPath, ...], root: str, own: Address
 ) -> List[Address]:
     """Targets whose package lands where a COPY takes it from. Endings of packages are not known beforehand: those of the
     copied paths are tried."""
-    wanted = {_below(root, path) for path in copied}
+    wanted = {_below(root, item.path.replace("/./", "/")) for item in copied}
     endings = {ending for path in wanted for ending in _endings(PurePath(path).name)}
     return [
         target.address
@@ -53,16 +49,19 @@ def packages(
     ]
 
 
-def files(candidates: Iterable[Target], copied: Tuple[str, ...], root: str) -> List[Address]:
+def files(
+    candidates: Iterable[Target], copied: Tuple[ContextPath, ...], root: str
+) -> List[Address]:
     """`file` and `resource` targets that a COPY takes, by path, by pattern, or with their directory."""
     if not copied:
         return []
     owners = dict(_file_owners(candidates, root))
     context = Context([ContextEntry(path, "file") for path in owners])
     selected: Set[str] = set()
-    for source in copied:
+    for path, parents in copied:
         try:
-            selected.update(context.select(context.matches(source)).paths)
+            found = context.matches_with_parents(path) if parents else context.matches(path)
+            selected.update(context.select(found).paths)
         except ImageBuildError:  # building says why
             continue
     return [owners[path] for path in sorted(selected)]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
-from imagebuild.dockerfile.source import SourceFile
+from imagebuild.dockerfile.source import SourceFile, printable
 from imagebuild.errors import DockerfileSyntaxError, ImageBuildError
 
 _DIRECTIVE = re.compile(r"\s*#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(\S.*?)\s*\Z")
 _KNOWN = ("escape", "syntax", "check")
+_OWN_SYNTAX = re.compile(r"(?:docker\.io/)?docker/dockerfile(?:-upstream)?(?:[:@]|\Z)")
 DEFAULT_ESCAPE = "\\"
 
 
@@ -23,12 +24,14 @@ class Directives:
     escape: str
     check: str = ""
     check_line: int = 0
+    warnings: Tuple[str, ...] = ()
 
 
 def read_directives(source: SourceFile, errors: List[ImageBuildError]) -> Directives:
     """The directives at the top of a file; the first other line ends them."""
     seen: Dict[str, str] = {}
     check_line = 0
+    warnings: List[str] = []
     for number, line in enumerate(source.lines, 1):
         match = _DIRECTIVE.match(line)
         if match is None or match[1].lower() not in _KNOWN:
@@ -49,6 +52,12 @@ def read_directives(source: SourceFile, errors: List[ImageBuildError]) -> Direct
             errors.append(source.locate(error, place))
         elif name == "check":
             check_line = number
+        elif name == "syntax" and not _OWN_SYNTAX.match(value):
+            warnings.append(
+                f"{place}: the syntax {printable(value[:100])} is not used: the file is read as docker/dockerfile:1"
+            )
         seen.setdefault(name, value)
     escape = seen.get("escape", DEFAULT_ESCAPE)
-    return Directives("`" if escape == "`" else DEFAULT_ESCAPE, seen.get("check", ""), check_line)
+    return Directives(
+        "`" if escape == "`" else DEFAULT_ESCAPE, seen.get("check", ""), check_line, tuple(warnings)
+    )

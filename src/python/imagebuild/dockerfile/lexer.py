@@ -69,7 +69,8 @@ def lex(text: Union[bytes, str], name: str) -> LexedFile:
             )
         except ImageBuildError as error:
             errors.append(source.locate(error, source.range(start, end)))
-    return LexedFile(source, directives, tuple(instructions), tuple(mask.warnings), tuple(errors))
+    warnings = (*directives.warnings, *mask.warnings)
+    return LexedFile(source, directives, tuple(instructions), warnings, tuple(errors))
 
 
 def _lines(text: Union[bytes, str]) -> Tuple[str, ...]:

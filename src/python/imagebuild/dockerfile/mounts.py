@@ -29,6 +29,8 @@ _EXPECTED = "--mount=type=KIND,OPTION=VALUE,..."
 _SECRETS = "/run/secrets"
 _AGENTS = "/run/buildkit/ssh_agent"
 _END = "\r\n"
+CACHE_NAMESPACE = "BUILDKIT_CACHE_MOUNT_NS"
+"""A build argument that sets the caches of one build apart (Dockerfile reference, "BuildKit built-in build args")."""
 _VARIABLE = re.compile(r"\$.", re.DOTALL)
 
 
@@ -52,6 +54,13 @@ class MountSpec:
         """The stage or image that it reads, as it is named; "" for the context or nothing."""
         values = self._values(str)
         return values.text("from") if values.text("type").lower() not in ("tmpfs", "ssh") else ""
+
+    @property
+    def context_path(self) -> str:
+        """What it reads of the context, "" for nothing."""
+        values = self._values(str)
+        is_bind = values.text("type").lower() in ("", "bind")
+        return (values.text("source") or ".") if is_bind and not self.tree else ""
 
     def _values(self, expands: Callable[[str], str]) -> MountValues:
         return MountValues(
@@ -91,6 +100,10 @@ class MountPlace:
                 hint="add target=..., or set WORKDIR to where it belongs",
             )
         return target
+
+    def cache_id(self, name: str) -> str:
+        namespace = self.state.build.build_args.get(CACHE_NAMESPACE)
+        return f"{namespace}/{name}" if namespace else name
 
     def read(self, tree: str, source: str) -> int:
         """The number of the input that holds `source` of `tree`, or of the context for ""."""
@@ -171,7 +184,7 @@ def _cache(values: MountValues, place: MountPlace) -> Mount:
     target = values.text("target")
     return CacheMount(
         place.target(target),
-        values.text("id") or posixpath.normpath(target),
+        place.cache_id(values.text("id") or posixpath.normpath(target)),
         values.choice("sharing", SHARING),
         not _writable(values, True),
         place.read(tree, source) if tree else None,

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any, List, Optional, Tuple
 
 from imagebuild.dockerfile.flags import Flag, FlagTexts, FlagValues
-from imagebuild.dockerfile.instructions.base import Doc, Expansion
+from imagebuild.dockerfile.instructions.base import ContextPath, Doc, Expansion
 from imagebuild.dockerfile.instructions.transfer import (
     Transfer,
     chmod_flag,
@@ -82,6 +82,9 @@ class Add(Transfer):
             ("checksum", self.checksum),
             *((name, None if value is None else str(value).lower()) for name, value in choices),
         )
+
+    def context_paths(self) -> Tuple[ContextPath, ...]:
+        return tuple(ContextPath(source) for source in self.sources if not is_remote(source))
 
     def _select(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, List, Set, Tuple, Type, TypeVar
+from typing import Any, ClassVar, List, NamedTuple, Set, Tuple, Type, TypeVar
 
 from imagebuild.dockerfile.expand import expand, expand_words
 from imagebuild.dockerfile.flags import Flag, FlagTexts, FlagValues, format_flags, parse_flags
@@ -26,6 +26,13 @@ class Doc:
     makes: str
     help: str
     example: str
+
+
+class ContextPath(NamedTuple):
+    """:param path: as written, or with wildcards; :param parents: as a source of COPY --parents is."""
+
+    path: str
+    parents: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,10 @@ class Instruction:
 
     def trees(self) -> Tuple[str, ...]:
         """The stages and images whose files it reads, as it names them."""
+        return ()
+
+    def context_paths(self) -> Tuple[ContextPath, ...]:
+        """The files of the context that it reads, as it names them."""
         return ()
 
     def __str__(self) -> str:

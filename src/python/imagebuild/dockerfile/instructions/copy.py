@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Tuple
 
 from imagebuild.dockerfile.flags import Flag, FlagTexts, FlagValues
-from imagebuild.dockerfile.instructions.base import Doc, Expansion
+from imagebuild.dockerfile.instructions.base import ContextPath, Doc, Expansion
 from imagebuild.dockerfile.instructions.transfer import (
     Transfer,
     chmod_flag,
@@ -77,6 +77,10 @@ class Copy(Transfer):
 
     def trees(self) -> Tuple[str, ...]:
         return (self.from_,) if self.from_ else ()
+
+    def context_paths(self) -> Tuple[ContextPath, ...]:
+        sources = () if self.from_ else self.sources
+        return tuple(ContextPath(source, self.parents) for source in sources)
 
     def _select(
         self,

@@ -7,10 +7,11 @@ from typing import Any, Tuple
 
 from imagebuild.dockerfile.flags import Flag, FlagTexts, FlagValues
 from imagebuild.dockerfile.heredoc import Heredoc, is_alone
-from imagebuild.dockerfile.instructions.base import Doc, Expansion, Instruction
+from imagebuild.dockerfile.instructions.base import ContextPath, Doc, Expansion, Instruction
 from imagebuild.dockerfile.instructions.commands import CommandLine, command_of
 from imagebuild.dockerfile.lexer import RawInstruction
 from imagebuild.dockerfile.mounts import MountPlace, MountSpec, parse_mount
+from imagebuild.dockerfile.patterns import escaped
 from imagebuild.errors import DockerfileSyntaxError, RefusedError
 from imagebuild.llb.ops import ExecOp, ScriptMount
 from imagebuild.llb.state import Change, StageState
@@ -86,6 +87,10 @@ class Run(Instruction):
 
     def trees(self) -> Tuple[str, ...]:
         return tuple(mount.tree for mount in self.mounts if mount.tree)
+
+    def context_paths(self) -> Tuple[ContextPath, ...]:
+        paths = (mount.context_path for mount in self.mounts)
+        return tuple(ContextPath(escaped(path)) for path in paths if path)
 
     def apply(self, state: StageState) -> Change:
         expands = Expansion(state)
