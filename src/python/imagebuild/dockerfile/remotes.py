@@ -24,6 +24,7 @@ _QUERIES = ("ref", "tag", "branch", "commit", "checksum", "subdir", "keep-git-di
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _COMMIT = re.compile(r"[0-9a-f]{4,64}\Z")
 _ODD = re.compile(r"[\x00-\x20\x7f]")
+_USER = re.compile(r"://[^/?#]*@")
 _TRUE, _FALSE = ("", "1", "t", "true"), ("0", "f", "false")
 
 
@@ -53,6 +54,8 @@ def parse_remote(text: str, checksum: str, keep_git_dir: Optional[bool]) -> Remo
         raise _bad(text, str(error), "SCHEME://HOST/PATH") from None
     if not host or host.startswith("-"):
         raise _bad(text, "it names no host", "SCHEME://HOST/PATH")
+    if parts.password is not None or (parts.username is not None and scheme[1].lower() != "ssh"):
+        raise _holds_credentials(text)
     if parts.scheme in ("http", "https") and not path.endswith(".git"):
         return _http(text, parts._replace(fragment="").geturl(), path, checksum)
     url = parts._replace(query="", fragment="").geturl()
@@ -104,6 +107,15 @@ def _git(
         bool(keep if kept is None else kept),
         checksum,
         _boolean(text, asked, "submodules") is not False,
+    )
+
+
+def _holds_credentials(text: str) -> DockerfileSyntaxError:
+    shown = _USER.sub("://", text)
+    return DockerfileSyntaxError(
+        f'"{shown}" has credentials in it, which would be in the plan, in caches and in logs',
+        expected="a URL without user name and password",
+        hint="fetch it in a RUN that mounts the token as a secret; a repository can be had by ssh:// with an agent",
     )
 
 
