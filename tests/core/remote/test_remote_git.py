@@ -10,14 +10,16 @@ from typing import Callable, Dict
 
 import pytest
 
-from imagebuild.errors import ChecksumError, RemoteError
+from imagebuild.errors import ChecksumError, RemoteError, UsageError
 from imagebuild.execute.effects import Effects
+from imagebuild.execute.pure_requests import SshSource
 from imagebuild.execute.remotes import fetched_tree, pin_remotes
 from imagebuild.execute.requests import RemotesRequest
 from imagebuild.llb.plan import GitSource
 from imagebuild.llb.remote import identity, pinned
+from imagebuild.oci.descriptor import Layer
 from support.git_server import GitServer, Repository, git_server
-from support.remote_trees import members
+from support.remote_trees import Member, members
 
 Machines = Callable[..., Effects]
 
@@ -28,7 +30,7 @@ def pin(source: GitSource, effects: Effects) -> GitSource:
     return made
 
 
-def fetch(source: GitSource, effects: Effects):  # type: ignore[no-untyped-def]
+def fetch(source: GitSource, effects: Effects) -> Dict[str, Member]:
     return members(effects.store, fetched_tree(pin(source, effects), 0, effects))
 
 
@@ -414,7 +416,7 @@ def test_a_kept_git_is_the_same_bytes_on_another_machine(
         repository.commit({f"d{number}/f": "text " * number})
     source = GitSource(git.publish(repository, "r.git"), "main", keep_git_dir=True)
 
-    def layer_on(name: str):  # type: ignore[no-untyped-def]
+    def layer_on(name: str) -> Layer:
         effects = machine(name)
         return fetched_tree(pin(source, effects), 0, effects)
 
@@ -424,6 +426,65 @@ def test_a_kept_git_is_the_same_bytes_on_another_machine(
     git.publish(inner, "inner.git")
 
     assert first.diff_id == layer_on("two").diff_id
+
+
+SSH = """#!/bin/sh
+echo "$SSH_AUTH_SOCK $@" >> {log}
+for last; do :; done
+exec sh -c "$last"
+"""
+
+
+@pytest.mark.parametrize("form", ["ssh://git@host{path}", "git@host:{path}"])
+def test_a_repository_over_ssh(
+    form: str, git: GitServer, repository: Repository, machine: Machines, tmp_path: Path
+) -> None:
+    """An ssh that runs the other side's command here, and tells how it was called."""
+    repository.commit({"f": "1"})
+    git.publish(repository, "r.git")
+    log, programs = tmp_path / "log", tmp_path / "bin"
+    programs.mkdir()
+    (programs / "ssh").write_text(SSH.format(log=log))
+    (programs / "ssh").chmod(0o755)
+    (tmp_path / "home" / ".ssh").mkdir(parents=True)
+    here = machine(
+        environ={
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "HOME": str(tmp_path / "home"),
+            "SSH_AUTH_SOCK": "/agent",
+        }
+    )
+
+    assert b"1" == fetch(GitSource(form.format(path=git.root / "r.git")), here)["f"][2]
+    for line in log.read_text().splitlines():
+        socket, _, arguments = line.partition(" ")
+        assert "/agent" == socket
+        assert "-F /dev/null" in arguments, "nobody's ProxyCommand is run"
+        assert "BatchMode=yes" in arguments, "nobody is asked for a password"
+        assert "IdentityFile=none" in arguments, "no key but the agent's"
+        assert f"UserKnownHostsFile={tmp_path}/home/.ssh/known_hosts" in arguments
+        assert "StrictHostKeyChecking=no" not in arguments
+        assert " git@host git-upload-pack" in arguments
+
+
+def test_without_an_agent_the_error_says_what_to_do(machine: Machines) -> None:
+    source = GitSource("ssh://git@127.0.0.1:1/r.git")
+
+    with pytest.raises(RemoteError, match="127.0.0.1"):
+        pin(source, machine())
+
+
+def test_the_agent_of_the_field_ssh_is_lent_where_it_is_needed(
+    git: GitServer, repository: Repository, machine: Machines, tmp_path: Path
+) -> None:
+    repository.commit({"f": "1"})
+    url = git.publish(repository, "r.git")
+    gone = (SshSource("default", ()),)
+    here = machine()
+
+    pin_remotes(RemotesRequest((GitSource(url),), 0, gone), here)
+    with pytest.raises(UsageError, match="ssh agent, and none is running"):
+        pin_remotes(RemotesRequest((GitSource("git@127.0.0.1:r.git"),), 0, gone), here)
 
 
 def test_what_a_key_knows_of_a_repository() -> None:

@@ -70,7 +70,6 @@ _PASSED_ON = (
     "HTTPS_PROXY",
     "no_proxy",
     "NO_PROXY",
-    "SSL_CERT_DIR",
 )
 
 _TEMPORARY = re.compile(
@@ -169,9 +168,9 @@ class Git:
 
 
 def _certificates(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """git has a name of its own for the file of trusted certificates."""
-    bundle = environ.get("SSL_CERT_FILE")
-    return {"GIT_SSL_CAINFO": bundle} if bundle else {}
+    """git has names of its own for where trusted certificates are."""
+    names = (("SSL_CERT_FILE", "GIT_SSL_CAINFO"), ("SSL_CERT_DIR", "GIT_SSL_CAPATH"))
+    return {own: environ[name] for name, own in names if environ.get(name)}
 
 
 def _known_hosts(environ: Mapping[str, str]) -> str:

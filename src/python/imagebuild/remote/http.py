@@ -103,9 +103,10 @@ class HttpFetch:
         expected = self._source.checksum
         if expected and actual != expected:
             raise ChecksumError(
-                f'"{shown(self._source)}" is another file than its checksum names',
+                f'"{shown(self._source)}" has another digest than it should',
                 expected=f"{expected}, got {actual}",
-                hint="if the file has changed for a reason, write its new digest into --checksum; else do not use it",
+                hint="if the file has changed for a reason, write its new digest into --checksum (where there is none, "
+                "build again); else do not use it",
             )
 
     def _once(self, conditions: Tuple[Tuple[str, str], ...]) -> None:
