@@ -13,6 +13,7 @@ from imagebuild import canonical
 from imagebuild.execute.pure_requests import ExportRequest, StepRequest
 from imagebuild.execute.requests import LayerSource
 from imagebuild.llb.keys import content_step
+from imagebuild.llb.plan import WantedImage
 from imagebuild.oci.descriptor import Descriptor, Layer
 from pants_kaniko import delivery, output, shapes, stack
 from pants_kaniko.calls import Executor, ExecutorCall
@@ -104,7 +105,8 @@ SCOPES = [
 def test_how_long_a_base_image_is_taken_for_the_same(
     refs: tuple[str, ...], bucket: str, scope: ProcessCacheScope, salt: str
 ) -> None:
-    call = shapes.resolve_call(refs, HERE, (), bucket)
+    images = tuple(WantedImage(ref, HERE) for ref in refs)
+    call = shapes.resolve_call(images, (), bucket)
 
     assert (scope, salt) == (call.scope, call.salt)
 

@@ -21,7 +21,8 @@ from imagebuild.errors import (
     RegistryError,
     StepError,
 )
-from imagebuild.execute.build import BuildOptions, build
+from imagebuild.execute.build import build
+from imagebuild.execute.build_plan import BuildOptions
 from imagebuild.execute.effects import Effects
 from imagebuild.execute.requests import CacheOptions
 from support.builds import HERE, Machine, machine

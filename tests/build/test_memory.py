@@ -25,7 +25,7 @@ from imagebuild.execute.requests import (
 )
 from imagebuild.llb.keys import StepGraph, input_steps
 from imagebuild.llb.ops import ExecOp
-from imagebuild.llb.plan import PlannedStep, State
+from imagebuild.llb.plan import PlannedStep, State, WantedImage
 from support.builds import HERE, Machine
 
 LIMIT = 150 << 10  # KiB
@@ -88,7 +88,7 @@ def test_a_layer_of_500_mb_passes_through_in_constant_memory(
     op = ExecOp(("/bin/sh", "-c", command), (("PATH", "/bin"),), "/", "", "host")
     cache = CacheOptions(here.cache)
 
-    answer = executor.call("resolve", ResolveRequest((here.base,), HERE))
+    answer = executor.call("resolve", ResolveRequest((WantedImage(here.base, HERE),)))
     base = canonical.loads(ResolveResult, answer.read_bytes()).bases[0]
     sources = tuple(LayerSource(layer, (base.repository,)) for layer in base.layers)
     answer = executor.call("prepare", PrepareRequest(op, HERE, 0, sources, (), cache))

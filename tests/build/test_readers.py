@@ -66,7 +66,7 @@ def test_a_pushed_image_is_pulled_with_the_same_digest(here: Machine) -> None:
 
     push(
         PushRequest(
-            image.manifest_bytes.decode(), image.config_bytes.decode(), built.sources, refs
+            (image.manifest_bytes.decode(),), (image.config_bytes.decode(),), built.sources, refs
         ),
         Effects(here.store, {}),
         lambda line: None,
@@ -86,8 +86,8 @@ def test_a_push_mounts_what_the_registry_has(here: Machine) -> None:
     lines: list[str] = []
     push(
         PushRequest(
-            built.image.manifest_bytes.decode(),
-            built.image.config_bytes.decode(),
+            (built.image.manifest_bytes.decode(),),
+            (built.image.config_bytes.decode(),),
             built.sources,
             (f"{here.registry.address}/mounted/image:1",),
         ),

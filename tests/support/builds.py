@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
-from imagebuild.execute.build import BuildOptions, Built, build, export_layout
+from imagebuild.execute.build import Built, build, export_layout
+from imagebuild.execute.build_plan import BuildOptions
 from imagebuild.execute.effects import Effects
 from imagebuild.execute.requests import CacheOptions
 from imagebuild.oci.descriptor import Platform

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from imagebuild.dockerfile.dockerignore import select_context
 from imagebuild.dockerfile.parse import parse
-from imagebuild.llb.plan import ContextEntry, Plan, ResolvedBase
+from imagebuild.llb.plan import ContextEntry, Plan, ResolvedBase, WantedImage
 from imagebuild.lower import base_refs, lower
 from imagebuild.oci.config import Config, ConfigFile
 from imagebuild.oci.descriptor import Descriptor, Platform
@@ -24,11 +24,13 @@ def file_entry(path: str, content: str = "", *, executable: bool = False) -> Con
     return ContextEntry(path, "file", Hash.of(data), len(data), executable)
 
 
-def resolved(ref: str, config: Mapping[str, Any] = {}) -> ResolvedBase:
+def resolved(image: WantedImage, config: Mapping[str, Any] = {}) -> ResolvedBase:
     """An image that exists in name only; `config` as in an image's JSON."""
-    manifest = Descriptor(OCI_MANIFEST, Hash.of(ref.encode()), len(ref))
-    config_file = ConfigFile(PLATFORM, Config.from_json(config))
-    return ResolvedBase(ref, ref.rpartition(":")[0], manifest, config_file, ())
+    ref, repository = image.ref, image.ref.rpartition(":")[0]
+    name = ref if image.platform == PLATFORM else f"{ref} for {image.platform}"
+    manifest = Descriptor(OCI_MANIFEST, Hash.of(name.encode()), len(ref))
+    config_file = ConfigFile(image.platform, Config.from_json(config))
+    return ResolvedBase(ref, repository, manifest, config_file, (), platform=image.platform)
 
 
 def plan(
@@ -41,24 +43,31 @@ def plan(
     network: str = "host",
     labels: Sequence[Tuple[str, str]] = (),
     file: str = "Dockerfile",
+    platform: Platform = PLATFORM,
 ) -> Plan:
     """Parse and lower; `bases` are configs by full name, images that are not named have an empty one."""
     dockerfile = parse(text, file)
     images: List[ResolvedBase] = []
     while True:
         refs = base_refs(
-            dockerfile, build_args=build_args, target=target, platform=PLATFORM, bases=images
+            dockerfile,
+            build_args=build_args,
+            target=target,
+            platform=platform,
+            bases=images,
+            build_platform=PLATFORM,
         )
         if len(refs) == len(images):
             break
-        images.extend(resolved(ref, bases.get(ref, {})) for ref in refs[len(images) :])
+        images.extend(resolved(image, bases.get(image.ref, {})) for image in refs[len(images) :])
     return lower(
         dockerfile,
         bases=images,
         context=context,
         build_args=build_args,
         target=target,
-        platform=PLATFORM,
+        platform=platform,
+        build_platform=PLATFORM,
         network=network,
         labels=labels,
     )
@@ -70,6 +79,8 @@ def plan_case(case: Path) -> Plan:
     build: Dict[str, Any] = {}
     if (case / "build.json").exists():
         build = json.loads((case / "build.json").read_text())
+    if "platform" in build:
+        build["platform"] = Platform.parse(build["platform"])
     root = case / "context"
     entries = [
         file_entry(path.relative_to(root).as_posix(), path.read_text())

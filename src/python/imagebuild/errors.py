@@ -8,7 +8,8 @@
      x ContextError             66  + SourceNotInContextError, OutsideContextError
      x RegistryError            69  + UnreachableError, NotFoundError; RateLimitedError 75; AuthenticationError 77
      x RemoteError              69  a URL of ADD could not be fetched; ChecksumError 76: it is not what was named
-     x HostError                71  + NamespacesUnavailableError, OverlayUnavailableError, StoreFullError
+     x HostError                71  + NamespacesUnavailableError, OverlayUnavailableError,
+     |                                EmulatorMissingError, StoreFullError
      x LayerMissingError        74  a layer is neither in the store nor in a registry: run its step again
      x IntegrityError           76  + DigestMismatchError, UnsafePathError, MalformedError
      x StepError                10  + CommandFailedError: the user's own command failed
@@ -236,6 +237,10 @@ class NamespacesUnavailableError(HostError):
 
 class OverlayUnavailableError(HostError):
     pass
+
+
+class EmulatorMissingError(HostError):
+    """A RUN is for another platform, and nothing here runs that platform's programs."""
 
 
 class StoreFullError(HostError):

@@ -12,14 +12,16 @@ numbers the steps, and keeps what is hashed apart from where it came from.
 
 from __future__ import annotations
 
-from typing import AbstractSet, Dict, List, Mapping, Sequence, Tuple, Union
+from typing import AbstractSet, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from imagebuild.dockerfile.context import Context
 from imagebuild.dockerfile.instructions.base import Instruction
 from imagebuild.dockerfile.instructions.variables import Arg
 from imagebuild.dockerfile.model import Dockerfile, Stage
+from imagebuild.dockerfile.mounts import CACHE_NAMESPACE
 from imagebuild.dockerfile.source import raise_all
-from imagebuild.dockerfile.stages import StageGraph, TreeRef, resolve_stages
+from imagebuild.dockerfile.stage_graph import StageGraph, TreeRef
+from imagebuild.dockerfile.stages import resolve_stages
 from imagebuild.errors import ImageBuildError
 from imagebuild.llb.ops import EnvVars
 from imagebuild.llb.plan import (
@@ -34,6 +36,7 @@ from imagebuild.llb.plan import (
     State,
     StepInput,
     TreeInput,
+    WantedImage,
 )
 from imagebuild.llb.state import Build, Change, StageState, evolve, implicit_path
 from imagebuild.oci.config import Config
@@ -50,15 +53,18 @@ def base_refs(
     target: str,
     platform: Platform,
     bases: Sequence[ResolvedBase] = (),
-) -> Tuple[str, ...]:
-    """Full names of the images that `target` starts from or reads, unique: those of `bases`, and more where their triggers
-    name more; otherwise in the order of their first use.
+    build_platform: Optional[Platform] = None,
+) -> Tuple[WantedImage, ...]:
+    """The images that `target` starts from or reads, unique: those of `bases`, and more where their triggers name more;
+    otherwise in the order of their first use.
 
     :param target: a stage's name or number, "" for the last one.
+    :param platform: what is built for.
     :param bases: those that are resolved already.
+    :param build_platform: what builds; None where that is the same.
     :raises DockerfileError: for a FROM, a `from` or a trigger that is wrong, in whatever stage.
     """
-    return resolve_stages(dockerfile, build_args, target, platform, bases).images
+    return resolve_stages(dockerfile, build_args, target, platform, bases, build_platform).images
 
 
 def lower(
@@ -72,8 +78,9 @@ def lower(
     network: str = "host",
     labels: Sequence[Tuple[str, str]] = (),
     shared_args: AbstractSet[str] = frozenset(),
+    build_platform: Optional[Platform] = None,
 ) -> Plan:
-    """The plan for `target`.
+    """The plan for `target` on one platform; `llb.platforms` puts those for several together.
 
     :param bases: resolved, in the order of `base_refs`.
     :param context: without what .dockerignore excludes.
@@ -81,9 +88,10 @@ def lower(
     :param labels: set on top of those of the Dockerfile.
     :param shared_args: names of build arguments that are given to all Dockerfiles, so that one which declares them not is
         nothing to warn about.
+    :param build_platform: as in `base_refs`.
     :raises DockerfileError: and ContextError, for what only shows with arguments and files; ManyErrors for several.
     """
-    graph = resolve_stages(dockerfile, build_args, target, platform, bases)
+    graph = resolve_stages(dockerfile, build_args, target, platform, bases, build_platform)
     if len(bases) != len(graph.images):
         raise ValueError(f"{len(bases)} bases for the images {graph.images}")
     build = Build(
@@ -112,6 +120,7 @@ def lower(
         ),
         proxy_env=_proxy_env(dockerfile, build_args),
         remotes=tuple(lowering.remotes),
+        image_platform=_other(graph.platforms[graph.target], platform),
     )
 
 
@@ -151,7 +160,7 @@ class _Lowering:
             return state.with_config(on_build=())
         if not ref.image:
             return self._fresh(Config(), State())
-        number = self._graph.images.index(ref.image)
+        number = self._number(ref)
         config = self._bases[number].config.config
         config = evolve(config, on_build=())
         return evolve(self._fresh(config, State(base=number)), base=number)
@@ -163,7 +172,11 @@ class _Lowering:
     def _tree(self, ref: TreeRef) -> State:
         if ref.stage is not None:
             return self.states[ref.stage].tree
-        return State(base=self._graph.images.index(ref.image)) if ref.image else State()
+        return State(base=self._number(ref)) if ref.image else State()
+
+    def _number(self, ref: TreeRef) -> int:
+        assert ref.wanted, "an image has a platform"
+        return self._graph.images.index(ref.wanted)
 
     def _apply(
         self, stage: Stage, instruction: Instruction, state: StageState, trigger: str = ""
@@ -186,7 +199,8 @@ class _Lowering:
         if change.op is not None:
             number = len(self.steps)
             inputs = tuple(map(self._input, change.inputs))
-            self.steps.append(PlannedStep(change.op, parent, inputs))
+            platform = _other(self._graph.platforms[stage.index], self._build.platform)
+            self.steps.append(PlannedStep(change.op, parent, inputs, platform))
             text = " ".join(instruction.text.split())
             self.origins.append(Origin(instruction.source, text, stage.label))
             state = evolve(state, tree=State(step=number))
@@ -201,6 +215,10 @@ class _Lowering:
             return item
         number = self.remotes.setdefault(item, len(self.remotes))
         return TreeInput(State(base=len(self._bases) + number))
+
+
+def _other(platform: Platform, usual: Platform) -> Optional[Platform]:
+    return None if platform == usual else platform
 
 
 def _labelled(config: Config, labels: Sequence[Tuple[str, str]]) -> Config:
@@ -224,8 +242,9 @@ def _undeclared(
     dockerfile: Dockerfile, names: AbstractSet[str], global_args: Mapping[str, str]
 ) -> Tuple[str, ...]:
     """Warnings for build arguments that nothing takes up."""
-    odd = {name for name in names if name.lower() not in _PROXY_ARGS and name not in global_args}
+    known = {CACHE_NAMESPACE, *global_args, *_declared(dockerfile)}
+    odd = {name for name in names - known if name.lower() not in _PROXY_ARGS}
     return tuple(
         f'{dockerfile.file}: the build argument "{name}" is declared by no ARG and has no effect'
-        for name in sorted(odd.difference(_declared(dockerfile)))
+        for name in sorted(odd)
     )

@@ -8,7 +8,7 @@ from typing import Optional
 import pytest
 
 from imagebuild.errors import SourceRange
-from imagebuild.execute.assemble import assemble, layout_files, rfc3339
+from imagebuild.execute.assemble import ImageSet, assemble, layout_files, rfc3339
 from imagebuild.llb.ops import ExecOp, FileOp, MkdirAction
 from imagebuild.llb.plan import Origin, Plan, PlannedHistory, PlannedStep, ResolvedBase, State
 from imagebuild.oci import media_types
@@ -93,7 +93,7 @@ def test_the_same_plan_and_layers_give_the_same_bytes() -> None:
 def test_a_layout_names_the_image_once_for_each_reference() -> None:
     image = assemble(plan(), [layer("run"), None], 0)
 
-    files = dict(layout_files(image, ["a:1", "b:2"]))
+    files = dict(layout_files(ImageSet((image,)), ["a:1", "b:2"]))
 
     index = json.loads(files["index.json"])
     names = [

@@ -181,13 +181,16 @@ REFS = [
 
 @pytest.mark.parametrize(("text", "target", "expected"), REFS)
 def test_base_refs(text: str, target: str, expected: Tuple[str, ...]) -> None:
-    assert expected == base_refs(parse(text), build_args={}, target=target, platform=PLATFORM)
+    images = base_refs(parse(text), build_args={}, target=target, platform=PLATFORM)
+
+    assert expected == tuple(image.ref for image in images)
+    assert {PLATFORM} >= {image.platform for image in images}
 
 
 def test_a_build_argument_decides_over_a_default() -> None:
     refs = base_refs(parse("ARG A=a\nFROM $A"), build_args={"A": "b"}, target="", platform=PLATFORM)
 
-    assert ("docker.io/library/b:latest",) == refs
+    assert ["docker.io/library/b:latest"] == [image.ref for image in refs]
 
 
 PLATFORMS = [

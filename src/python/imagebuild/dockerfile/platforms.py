@@ -2,69 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Dict
+from typing import Dict, Optional
 
-from imagebuild.errors import DockerfileSyntaxError, NotSupportedYetError
+from imagebuild.errors import DockerfileSyntaxError
 from imagebuild.oci.descriptor import Platform
+from imagebuild.oci.platforms import normalised
 
-# as containerd's platforms package normalises them
-_ARCHITECTURES = {
-    "x86_64": ("amd64", ""),
-    "x86-64": ("amd64", ""),
-    "i386": ("386", ""),
-    "aarch64": ("arm64", ""),
-    "armhf": ("arm", "v7"),
-    "armel": ("arm", "v6"),
-}
-_DEFAULT_VARIANTS = {("arm64", "v8"), ("arm64", "8"), ("arm", "v7"), ("arm", "7"), ("amd64", "v1")}
-_SYSTEMS = ("linux", "windows", "darwin", "freebsd")
+_SYSTEMS = frozenset("aix android darwin freebsd illumos linux netbsd openbsd solaris wasi".split())
+_ARCHITECTURES = frozenset(
+    "386 amd64 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv64 s390x sparc64 wasm".split()
+)
+EXPECTED = "OS/ARCHITECTURE[/VARIANT], for example linux/amd64"
 
 
-def normalised(platform: Platform) -> Platform:
-    """`platform` in the one spelling that equal ones share."""
-    architecture = platform.architecture.lower()
-    architecture, variant = _ARCHITECTURES.get(
-        architecture, (architecture, platform.variant.lower())
-    )
-    if (architecture, variant) in _DEFAULT_VARIANTS:
-        variant = ""
-    return replace(platform, os=platform.os.lower(), architecture=architecture, variant=variant)
+def read_platform(text: str, own: Optional[Platform] = None) -> Platform:
+    """The platform that `text` means: all of it or, where there is `own` for the rest, only a system or an architecture.
 
-
-def check_platform(text: str, own: Platform) -> None:
-    """Accept ``--platform`` only for what the build is for.
-
-    :raises DockerfileSyntaxError: for what is no platform.
-    :raises NotSupportedYetError: for another one.
+    :raises DockerfileSyntaxError: for what is no platform, or one whose images we cannot build (Windows).
     """
     parts = text.split("/")
-    if not all(parts) or len(parts) > 3:
-        raise DockerfileSyntaxError(
-            f'--platform has the value "{text}"',
-            expected="OS/ARCHITECTURE[/VARIANT], for example linux/amd64",
-        )
-    if len(parts) == 1:
-        system = parts[0].lower() in _SYSTEMS
+    if not all(parts) or len(parts) > 3 or (len(parts) == 1 and own is None):
+        raise DockerfileSyntaxError(f'"{text}" is no platform', expected=EXPECTED)
+    if len(parts) == 1 and own is not None:
+        system = parts[0].lower() in (*_SYSTEMS, "windows")
         parts = [parts[0], own.architecture, own.variant] if system else [own.os, parts[0]]
     wanted = normalised(Platform(parts[0], parts[1], parts[2] if len(parts) == 3 else ""))
-    if wanted != normalised(own):
-        raise NotSupportedYetError(
-            f"--platform={text} is another platform than {own}, which this build is for: not supported yet",
-            hint="leave --platform away, or build on a machine of that platform",
+    if wanted.os == "windows":
+        raise DockerfileSyntaxError(
+            f'"{text}" is Windows, whose layers are laid out in another way',
+            expected="another system, for example linux/amd64",
         )
+    if wanted.os not in _SYSTEMS or wanted.architecture not in _ARCHITECTURES:
+        unknown = wanted.architecture if wanted.os in _SYSTEMS else wanted.os
+        raise DockerfileSyntaxError(
+            f'"{text}" is no platform: "{unknown}" is not known', expected=EXPECTED
+        )
+    return wanted
 
 
-def platform_args(platform: Platform, target: str) -> Dict[str, str]:
-    """The automatic arguments; the machine that builds has the platform that is built for."""
-    parts = {
-        "PLATFORM": str(platform),
-        "OS": platform.os,
-        "OSVERSION": "",
-        "ARCH": platform.architecture,
-        "VARIANT": platform.variant,
-    }
+def platform_args(
+    platform: Platform, target: str, build: Optional[Platform] = None
+) -> Dict[str, str]:
+    """The automatic arguments.
+
+    :param platform: what is built for.
+    :param build: what builds; None where that is the same.
+    """
+    sides = {"BUILD": build or platform, "TARGET": platform}
     named = {
-        f"{side}{part}": value for side in ("BUILD", "TARGET") for part, value in parts.items()
+        f"{side}{part}": value
+        for side, whose in sides.items()
+        for part, value in (
+            ("PLATFORM", str(whose)),
+            ("OS", whose.os),
+            ("OSVERSION", ""),
+            ("ARCH", whose.architecture),
+            ("VARIANT", whose.variant),
+        )
     }
     return {**named, "TARGETSTAGE": target or "default"}

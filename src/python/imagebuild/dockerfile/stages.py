@@ -6,7 +6,6 @@ name further images, or need further stages: `resolve_stages` says more the more
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from imagebuild.dockerfile.expand import expand
@@ -15,51 +14,19 @@ from imagebuild.dockerfile.instructions.from_ import SCRATCH
 from imagebuild.dockerfile.instructions.onbuild import Onbuild
 from imagebuild.dockerfile.model import Dockerfile, Stage
 from imagebuild.dockerfile.parse import parse_trigger
-from imagebuild.dockerfile.platforms import check_platform, platform_args
+from imagebuild.dockerfile.platforms import platform_args, read_platform
 from imagebuild.dockerfile.source import did_you_mean, printable, raise_all
+from imagebuild.dockerfile.stage_graph import (
+    StageGraph,
+    TreeRef,
+    Trigger,
+    find_target,
+    needed_stages,
+)
 from imagebuild.errors import DockerfileError, ImageBuildError, SourceRange, UndefinedStageError
-from imagebuild.llb.plan import ResolvedBase
+from imagebuild.llb.plan import ResolvedBase, WantedImage
 from imagebuild.oci.descriptor import Platform
 from imagebuild.oci.reference import ImageRef
-
-
-@dataclass(frozen=True)
-class TreeRef:
-    """A filesystem to start from or to copy from: a stage, an image by its full name, or (neither) nothing."""
-
-    stage: Optional[int] = None
-    image: str = ""
-
-
-@dataclass(frozen=True)
-class Trigger:
-    """An instruction that ONBUILD has left; :param origin: who left it, for errors."""
-
-    instruction: Instruction
-    origin: str
-
-
-@dataclass(frozen=True)
-class StageGraph:
-    """Every stage's references, and what a target needs.
-
-    :param bases: what each stage starts from.
-    :param triggers: for each stage, those of what it starts from; they come before its own instructions.
-    :param sources: for each stage, what its instructions read from, as they name it.
-    :param needed: stages that `target` is made of, in the order of the file; `target` among them.
-    :param images: full names of the images that they are made of, in the order of their first use.
-    :param places: for each image, what names it first.
-    """
-
-    global_args: Mapping[str, str]
-    bases: Tuple[TreeRef, ...]
-    triggers: Tuple[Tuple[Trigger, ...], ...]
-    sources: Tuple[Mapping[str, TreeRef], ...]
-    target: int
-    needed: Tuple[int, ...]
-    images: Tuple[str, ...]
-    places: Tuple[SourceRange, ...]
-    warnings: Tuple[str, ...]
 
 
 def resolve_stages(
@@ -68,25 +35,30 @@ def resolve_stages(
     target: str,
     platform: Platform,
     bases: Sequence[ResolvedBase] = (),
+    build_platform: Optional[Platform] = None,
 ) -> StageGraph:
-    """:param bases: images that are resolved; they keep their place at the front of `StageGraph.images`.
+    """:param platform: what is built for.
+    :param bases: images that are resolved; they keep their place at the front of `StageGraph.images`.
+    :param build_platform: what builds; None where that is the same.
     :raises DockerfileError: for what a FROM, a `from` or a trigger gets wrong, in whatever stage; ManyErrors for several.
     """
-    resolver = _Resolver(dockerfile, build_args, target, platform, bases)
+    automatic = platform_args(platform, target or dockerfile.stages[-1].name, build_platform)
+    resolver = _Resolver(dockerfile, build_args, automatic, platform, bases)
     resolver.run()
     number = find_target(dockerfile, target)
-    needed = _needed(number, resolver.bases, resolver.sources)
-    places: Dict[str, SourceRange] = {}
+    needed = needed_stages(number, resolver.bases, resolver.sources)
+    places: Dict[WantedImage, SourceRange] = {}
     for stage in needed:
         for image, place in resolver.named[stage]:
             places.setdefault(image, place)
-    known = [base.ref for base in bases if base.ref in places]
+    known = [image for image in _images(bases, platform) if image in places]
     images = (*known, *(image for image in places if image not in known))
     return StageGraph(
         resolver.global_args,
         tuple(resolver.bases),
         tuple(resolver.triggers),
         tuple(resolver.sources),
+        tuple(resolver.platforms),
         number,
         needed,
         images,
@@ -95,37 +67,8 @@ def resolve_stages(
     )
 
 
-def find_target(dockerfile: Dockerfile, target: str) -> int:
-    """The stage that `target` names, by name or number; the last one for "".
-
-    :raises UndefinedStageError: for no such stage.
-    """
-    if not target:
-        return len(dockerfile.stages) - 1
-    for stage in dockerfile.stages:
-        if target.lower() == stage.name or target == str(stage.index):
-            return stage.index
-    names = [stage.label for stage in dockerfile.stages]
-    close = did_you_mean(target.lower(), names)
-    raise UndefinedStageError(
-        f'{dockerfile.file}: there is no stage "{target}" to build',
-        expected=f"one of {', '.join(names)}",
-        hint=f"did you mean {close}?" if close else "correct the target stage",
-    )
-
-
-def _needed(
-    target: int, bases: List[TreeRef], sources: List[Dict[str, TreeRef]]
-) -> Tuple[int, ...]:
-    needed: Set[int] = set()
-    todo = [target]
-    while todo:
-        stage = todo.pop()
-        if stage not in needed:
-            needed.add(stage)
-            refs = (bases[stage], *sources[stage].values())
-            todo.extend(ref.stage for ref in refs if ref.stage is not None)
-    return tuple(sorted(needed))
+def _images(bases: Sequence[ResolvedBase], platform: Platform) -> Tuple[WantedImage, ...]:
+    return tuple(WantedImage(base.ref, base.platform or platform) for base in bases)
 
 
 class _Resolver:
@@ -135,20 +78,21 @@ class _Resolver:
         self,
         dockerfile: Dockerfile,
         build_args: Mapping[str, str],
-        target: str,
+        automatic: Mapping[str, str],
         platform: Platform,
         bases: Sequence[ResolvedBase],
     ) -> None:
         self._file, self._build_args, self._platform = dockerfile, build_args, platform
-        self._configs = {base.ref: base.config.config for base in bases}
+        configs = (base.config.config for base in bases)
+        self._configs = dict(zip(_images(bases, platform), configs))
         self._names: Dict[str, int] = {}
         self._errors: List[ImageBuildError] = []
         self.bases: List[TreeRef] = []
         self.triggers: List[Tuple[Trigger, ...]] = []
-        self.named: List[List[Tuple[str, SourceRange]]] = []  # images of each stage
+        self.platforms: List[Platform] = []
+        self.named: List[List[Tuple[WantedImage, SourceRange]]] = []  # images of each stage
         self.sources: List[Dict[str, TreeRef]] = []
         self.warnings: List[str] = []
-        automatic = platform_args(platform, target or dockerfile.stages[-1].name)
         self.global_args = {name: build_args.get(name, value) for name, value in automatic.items()}
 
     def run(self) -> None:
@@ -164,6 +108,7 @@ class _Resolver:
             except ImageBuildError as error:
                 self._errors.append(self._file.source.locate(error, stage.base.source, "FROM"))
                 self.bases.append(TreeRef())
+            self.platforms.append(self._platform_of(self.bases[-1]))
             self.named.append([])
             self._name(self.bases[-1], stage.base)
             self.triggers.append(tuple(self._triggers(stage)))
@@ -181,13 +126,14 @@ class _Resolver:
 
     def _base(self, stage: Stage) -> TreeRef:
         base = stage.base
+        platform = self._platform
         if base.platform:
-            check_platform(self._expand(base.platform, "the platform"), self._platform)
+            platform = read_platform(self._expand(base.platform, "the platform"), platform)
         image = self._expand(base.image, "the image")
         if image.lower() in self._names:
             return TreeRef(stage=self._names[image.lower()])
         if image == SCRATCH:
-            return TreeRef()
+            return TreeRef(platform=platform)
         for later in self._file.stages[stage.index :]:
             if later.name and later.name == image.lower():
                 self._warn(
@@ -195,7 +141,13 @@ class _Resolver:
                     "FROM",
                     f'"{image}" is taken as an image; the stage comes later',
                 )
-        return TreeRef(image=_full_name(image))
+        return TreeRef(image=_full_name(image), platform=platform)
+
+    def _platform_of(self, ref: TreeRef) -> Platform:
+        """A stage on another one runs on what that runs on, whatever its own --platform says, as in BuildKit."""
+        if ref.stage is not None:
+            return self.platforms[ref.stage]
+        return ref.platform or self._platform
 
     def _expand(self, text: str, what: str) -> str:
         unset: Set[str] = set()
@@ -212,8 +164,8 @@ class _Resolver:
         )
 
     def _name(self, ref: TreeRef, instruction: Instruction) -> None:
-        if ref.image:
-            self.named[-1].append((ref.image, instruction.source))
+        if ref.wanted:
+            self.named[-1].append((ref.wanted, instruction.source))
 
     def _triggers(self, stage: Stage) -> Iterator[Trigger]:
         """Those of its base: of an image that is resolved, or of the stage itself that it starts from."""
@@ -223,7 +175,8 @@ class _Resolver:
             left = [item.trigger for item in parent.instructions if isinstance(item, Onbuild)]
             owner = f'the stage "{parent.label}"'
         else:
-            left = list(self._configs[ref.image].on_build) if ref.image in self._configs else []
+            known = self._configs.get(ref.wanted) if ref.wanted else None
+            left = list(known.on_build) if known else []
             owner = f'the image "{ref.image}"'
         for text in left:
             origin = f'the trigger "{printable(text[:100])}" of {owner}'
@@ -234,15 +187,17 @@ class _Resolver:
                 self._errors.append(self._file.source.locate(error, stage.base.source, "FROM"))
 
     def _sources(self, stage: Stage) -> Iterator[Tuple[str, TreeRef]]:
-        triggers = (trigger.instruction for trigger in self.triggers[stage.index])
-        for instruction in (*triggers, *stage.instructions):
+        triggers = self.triggers[stage.index]
+        origins = {number: f"FROM: {trigger.origin}" for number, trigger in enumerate(triggers)}
+        instructions = (*(trigger.instruction for trigger in triggers), *stage.instructions)
+        for number, instruction in enumerate(instructions):
             for name in instruction.trees():
                 try:
                     ref = self._source(stage, instruction, name)
                     self._name(ref, instruction)
                     yield name, ref
                 except ImageBuildError as error:
-                    place, keyword = instruction.source, instruction.KEYWORD
+                    place, keyword = instruction.source, origins.get(number, instruction.KEYWORD)
                     self._errors.append(self._file.source.locate(error, place, keyword))
 
     def _source(self, stage: Stage, instruction: Instruction, name: str) -> TreeRef:
@@ -262,18 +217,18 @@ class _Resolver:
                 f'"{name}" is no stage and is taken as an image (did you mean the stage "{close}"?)'
             )
             self._warn(instruction.source.start_line, instruction.KEYWORD, text)
-        return TreeRef(image=_full_name(name))
+        return TreeRef(image=_full_name(name), platform=self._platform)
 
     def _undefined(self, stage: Stage, name: str) -> UndefinedStageError:
         if name.lower() in (stage.name, str(stage.index)):
             return UndefinedStageError(
-                f"--from={name} is this stage itself",
+                f"from={name} is this stage itself",
                 expected="an earlier stage, or an image",
                 hint="to copy within a stage, use cp in a RUN",
             )
         earlier = [other.label for other in self._file.stages[: stage.index]]
         return UndefinedStageError(
-            f'--from={name} is not an earlier stage of this Dockerfile (this is stage "{stage.label}")',
+            f'from={name} is not an earlier stage of this Dockerfile (this is stage "{stage.label}")',
             expected=f"one of {', '.join(earlier)}, or an image"
             if earlier
             else "an image: this is the first stage",

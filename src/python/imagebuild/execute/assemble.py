@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
-from imagebuild.llb.plan import Plan, State
+from imagebuild.llb.plan import Plan
 from imagebuild.oci import media_types
 from imagebuild.oci.config import ConfigFile, History
-from imagebuild.oci.descriptor import Descriptor, Layer
+from imagebuild.oci.descriptor import Descriptor, Layer, Platform
 from imagebuild.oci.hash import Hash
-from imagebuild.oci.manifest import Manifest
+from imagebuild.oci.manifest import Index, Manifest
 
 DEFAULT_EPOCH = 315532800
 """1980-01-01T00:00:00Z: the earliest time that zip archives can hold, so that tools which zip files of an image work."""
@@ -47,6 +47,53 @@ class Image:
         )
 
 
+@dataclass(frozen=True)
+class ImageSet:
+    """What a name stands for: one image, or the index of those for several platforms (image-spec image-index.md).
+
+    :param index_bytes: b"" for one image, whose manifest it is then.
+    """
+
+    images: Tuple[Image, ...]
+    index_bytes: bytes = b""
+
+    @staticmethod
+    def of(images: Sequence[Image], platforms: Sequence[Platform]) -> ImageSet:
+        """:param platforms: what each image was built for: what the index says, whatever its base says of itself."""
+        if len(images) == 1:
+            return ImageSet(tuple(images))
+        entries = (
+            replace(image.descriptor(), platform=platform)
+            for image, platform in zip(images, platforms)
+        )
+        return ImageSet(tuple(images), Index(tuple(entries)).to_bytes())
+
+    @property
+    def digest(self) -> Hash:
+        return self.descriptor().digest
+
+    @property
+    def layers(self) -> Tuple[Layer, ...]:
+        """Those of all images, each once."""
+        return tuple(dict.fromkeys(layer for image in self.images for layer in image.layers))
+
+    @property
+    def manifests(self) -> Tuple[bytes, ...]:
+        """In an order in which a registry takes them: the last one is what the name stands for."""
+        own = dict.fromkeys(image.manifest_bytes for image in self.images)
+        return (*own, self.index_bytes) if self.index_bytes else tuple(own)
+
+    @property
+    def configs(self) -> Tuple[bytes, ...]:
+        return tuple(dict.fromkeys(image.config_bytes for image in self.images))
+
+    def descriptor(self) -> Descriptor:
+        if not self.index_bytes:
+            return self.images[0].descriptor()
+        digest = Hash.of(self.index_bytes)
+        return Descriptor(media_types.OCI_INDEX, digest, len(self.index_bytes))
+
+
 def assemble(plan: Plan, layers: Sequence[Optional[Layer]], epoch: Optional[int]) -> Image:
     """The image of `plan`.
 
@@ -57,7 +104,7 @@ def assemble(plan: Plan, layers: Sequence[Optional[Layer]], epoch: Optional[int]
     created = rfc3339(epoch) if epoch is not None else ""
     stack = stack_of(plan, layers)
     config = ConfigFile(
-        platform=plan.platform if base is None else base.config.platform,
+        platform=(plan.image_platform or plan.platform) if base is None else base.config.platform,
         config=plan.config,
         diff_ids=tuple(layer.diff_id for layer in stack),
         history=(base.config.history if base else ()) + _history(plan, layers, created),
@@ -76,22 +123,18 @@ def assemble(plan: Plan, layers: Sequence[Optional[Layer]], epoch: Optional[int]
 
 def stack_of(plan: Plan, layers: Sequence[Optional[Layer]]) -> Tuple[Layer, ...]:
     """Every layer of the target, lowest first."""
-    stack: List[Layer] = []
-    state: State = plan.target
-    while state.step is not None:
-        layer = layers[state.step]
-        stack.extend([layer] if layer else [])
-        state = plan.steps[state.step].parent
-    below = () if state.base is None else plan.bases[state.base].layers
-    return below + tuple(reversed(stack))
+    numbers = plan.steps_of(plan.target)
+    lowest = plan.steps[numbers[0]].parent if numbers else plan.target
+    below = () if lowest.base is None else plan.bases[lowest.base].layers
+    return below + tuple(layer for layer in map(layers.__getitem__, numbers) if layer)
 
 
-def layout_files(image: Image, names: Sequence[str] = ()) -> Tuple[Tuple[str, bytes], ...]:
+def layout_files(images: ImageSet, names: Sequence[str] = ()) -> Tuple[Tuple[str, bytes], ...]:
     """The small files of an OCI image layout (image-spec image-layout.md): path and bytes, layers left out.
 
     :param names: references for ``org.opencontainers.image.ref.name``; one index entry each.
     """
-    descriptor = image.descriptor()
+    descriptor = images.descriptor()
     entries = [
         replace(descriptor, annotations=(("org.opencontainers.image.ref.name", name),))
         for name in names
@@ -104,8 +147,7 @@ def layout_files(image: Image, names: Sequence[str] = ()) -> Tuple[Tuple[str, by
     return (
         ("oci-layout", LAYOUT_FILE),
         ("index.json", json.dumps(index, sort_keys=True, separators=(",", ":")).encode()),
-        (blob_path(image.digest), image.manifest_bytes),
-        (blob_path(image.config_digest), image.config_bytes),
+        *((blob_path(Hash.of(data)), data) for data in (*images.manifests, *images.configs)),
     )
 
 

@@ -9,28 +9,29 @@ import os
 from dataclasses import dataclass
 from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
-from imagebuild.dockerfile.dockerignore import ignore_file_for, select_context
-from imagebuild.dockerfile.model import Dockerfile
-from imagebuild.dockerfile.parse import parse
-from imagebuild.errors import ContextError, ImageBuildError, LayerMissingError
-from imagebuild.execute.assemble import DEFAULT_EPOCH, Image, assemble, blob_path, layout_files
+from imagebuild.errors import ImageBuildError, LayerMissingError
+from imagebuild.execute.assemble import (
+    Image,
+    ImageSet,
+    assemble,
+    blob_path,
+    layout_files,
+)
+from imagebuild.execute.build_plan import BuildOptions, plans_of
 from imagebuild.execute.child import in_child
 from imagebuild.execute.credentials import secrets_for, ssh_for, ssh_for_remotes
 from imagebuild.execute.effects import Effects
 from imagebuild.execute.export import export
 from imagebuild.execute.fetch import fetch
-from imagebuild.execute.local_context import lay_out, list_context
+from imagebuild.execute.local_context import lay_out
 from imagebuild.execute.lookup import lookup
 from imagebuild.execute.prepare import prepare
 from imagebuild.execute.pure_requests import (
     ExportRequest,
-    SecretSource,
-    SshSource,
     StepRequest,
 )
 from imagebuild.execute.record import record
 from imagebuild.execute.requests import (
-    CacheOptions,
     ContextDigest,
     FetchRequest,
     Hit,
@@ -39,55 +40,33 @@ from imagebuild.execute.requests import (
     PrepareRequest,
     RecordEntry,
     RecordRequest,
-    RemotesRequest,
     RemoteTree,
-    ResolveRequest,
     TreeLayers,
 )
-from imagebuild.execute.resolve import resolve
 from imagebuild.execute.step import run_step
 from imagebuild.llb.keys import StepGraph, input_steps
-from imagebuild.llb.plan import ContextInput, Plan, ResolvedBase, State, StepInput
-from imagebuild.llb.remote import remote_base, step_of
-from imagebuild.lower import base_refs, lower
-from imagebuild.oci.descriptor import Layer, Platform
+from imagebuild.llb.plan import ContextInput, Plan, State, StepInput
+from imagebuild.oci.descriptor import Layer
 from imagebuild.oci.hash import Hash, chain_id
-from imagebuild.registry.options import RegistryOptions
-
-NO_CACHE = CacheOptions()
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """What a build depends on beside its Dockerfile and context.
-
-    :param epoch: seconds; None keeps real times.
-    :param secrets: and `ssh`: where RUN mounts find their values and agents.
-    """
-
-    platform: Platform
-    target: str = ""
-    build_args: Tuple[Tuple[str, str], ...] = ()
-    labels: Tuple[Tuple[str, str], ...] = ()
-    cache: CacheOptions = NO_CACHE
-    use_cache: bool = True
-    network: str = "host"
-    runtime: str = "auto"
-    compression: str = "gzip"
-    epoch: Optional[int] = DEFAULT_EPOCH
-    registries: Tuple[RegistryOptions, ...] = ()
-    secrets: Tuple[SecretSource, ...] = ()
-    ssh: Tuple[SshSource, ...] = ()
 
 
 @dataclass(frozen=True)
 class Built:
-    """An image and where each step's layer came from: "local", "registry" or "built", in the plan's order."""
+    """What was built, and where each step's layer came from: "local", "registry" or "built", in the plan's order.
+
+    :param plan: for the first platform; its steps are those of all.
+    :param sources: the layers, of one image lowest first, of several each once.
+    """
 
     plan: Plan
-    image: Image
+    images: ImageSet
     sources: Tuple[LayerSource, ...]
     origins: Tuple[str, ...]
+
+    @property
+    def image(self) -> Image:
+        """The image, or the one for the first of several platforms."""
+        return self.images.images[0]
 
 
 def build(context: str, dockerfile: str, options: BuildOptions, effects: Effects) -> Built:
@@ -95,8 +74,8 @@ def build(context: str, dockerfile: str, options: BuildOptions, effects: Effects
 
     :raises ImageBuildError: for whatever is wrong, with the line to blame where there is one.
     """
-    plan = _plan(context, dockerfile, options, effects)
-    builder = _Builder(plan, context, options, effects)
+    plans = plans_of(context, dockerfile, options, effects)
+    builder = _Builder(plans, context, options, effects)
     return builder.build()
 
 
@@ -109,73 +88,23 @@ def export_layout(
         raise LayerMissingError(
             "layers of the image are nowhere", diff_ids=tuple(map(str, fetched.missing))
         )
-    descriptors = [layer.descriptor for layer in built.image.layers]
+    descriptors = [layer.descriptor for layer in built.images.layers]
     blobs = tuple((descriptor, blob_path(descriptor.digest)) for descriptor in descriptors)
     export(ExportRequest(blobs), effects.store, directory)
-    for path, data in layout_files(built.image, names):
+    for path, data in layout_files(built.images, names):
         target = os.path.join(directory, path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with open(target, "wb") as file:
             file.write(data)
 
 
-def _plan(context: str, dockerfile: str, options: BuildOptions, effects: Effects) -> Plan:
-    listing = tuple(sorted(list_context(context), key=lambda entry: entry.path))
-    if not os.path.isfile(os.path.join(context, dockerfile)):
-        raise ContextError(f'there is no "{dockerfile}" in the context', expected="a Dockerfile")
-    with open(os.path.join(context, dockerfile), "rb") as file:
-        parsed = parse(file.read(), dockerfile)
-    ignore = ignore_file_for(dockerfile, [entry.path for entry in listing])
-    if ignore:
-        with open(os.path.join(context, ignore), encoding="utf-8") as text:
-            listing = select_context(listing, text.read(), ignore)
-    plan = lower(
-        parsed,
-        bases=_bases(parsed, options, effects),
-        context=listing,
-        build_args=dict(options.build_args),
-        target=options.target,
-        platform=options.platform,
-        network=options.network,
-        labels=options.labels,
-    )
-    return _with_remotes(plan, options, effects) if plan.remotes else plan
-
-
-def _with_remotes(plan: Plan, options: BuildOptions, effects: Effects) -> Plan:
-    from imagebuild.execute.remotes import pin_remotes
-
-    try:
-        ssh = ssh_for_remotes(plan.remotes, options.ssh)
-        request = RemotesRequest(plan.remotes, options.epoch, ssh)
-        sources = pin_remotes(request, effects).sources
-    except ImageBuildError as error:
-        number = step_of(plan, str(error))
-        raise (error if number is None else error.at(plan.origins[number].source)) from None
-    return plan.with_remotes([remote_base(source, plan.platform) for source in sources])
-
-
-def _bases(parsed: Dockerfile, options: BuildOptions, effects: Effects) -> Tuple[ResolvedBase, ...]:
-    """Images resolved, in rounds: the triggers of one may name others."""
-    bases: Tuple[ResolvedBase, ...] = ()
-    while True:
-        refs = base_refs(
-            parsed,
-            build_args=dict(options.build_args),
-            target=options.target,
-            platform=options.platform,
-            bases=bases,
-        )[len(bases) :]
-        if not refs:
-            return bases
-        request = ResolveRequest(refs, options.platform, options.registries)
-        bases += resolve(request, effects).bases
-
-
 class _Builder:
-    def __init__(self, plan: Plan, context: str, options: BuildOptions, effects: Effects) -> None:
-        self.plan, self.context, self.options, self.effects = plan, context, options, effects
-        self.graph = StepGraph.of(plan, options.epoch)
+    def __init__(
+        self, plans: Tuple[Plan, ...], context: str, options: BuildOptions, effects: Effects
+    ) -> None:
+        self.plans, self.plan = plans, plans[0]
+        self.context, self.options, self.effects = context, options, effects
+        self.graph = StepGraph.of(self.plan, options.epoch)
         self.input_steps = input_steps(self.graph)
         self.layers: List[Optional[Layer]] = []
         self.origins: List[str] = []
@@ -184,8 +113,12 @@ class _Builder:
         hits = self._look_up()
         for number, hit in enumerate(hits):
             self._step(number, hit)
-        image = assemble(self.plan, self.layers, self.options.epoch)
-        return Built(self.plan, image, self._stack(self.plan.target), tuple(self.origins))
+        images = [assemble(plan, self.layers, self.options.epoch) for plan in self.plans]
+        sources = self._stack(self.plan.target)
+        for plan in self.plans[1:]:
+            sources = tuple(dict.fromkeys(sources + self._stack(plan.target)))
+        whole = ImageSet.of(images, [plan.platform for plan in self.plans])
+        return Built(self.plan, whole, sources, tuple(self.origins))
 
     def _look_up(self) -> Sequence[Optional[Hit]]:
         if not self.options.use_cache:
@@ -210,7 +143,7 @@ class _Builder:
         prepared = prepare(
             PrepareRequest(
                 planned.op,
-                self.plan.platform,
+                self.graph.platform_of(number),
                 options.epoch,
                 parents,
                 tuple(map(self._input, planned.inputs)),
@@ -238,8 +171,8 @@ class _Builder:
             options.runtime,
             options.use_cache,
             self.plan.proxy_env,
-            secrets_for(planned.op, options.secrets),
-            ssh_for(planned.op, options.ssh),
+            secrets=secrets_for(planned.op, options.secrets),
+            ssh=ssh_for(planned.op, options.ssh),
         )
         with self.effects.store.work_dir() as sandbox:
             for item in planned.inputs:

@@ -17,22 +17,29 @@ from imagebuild.layer.index import GROUP, PASSWD
 from imagebuild.layer.tree import TreeView
 from imagebuild.llb.ops import EnvVars, ExecOp
 from imagebuild.oci.descriptor import Layer
+from imagebuild.runtime.native import is_native
 from imagebuild.runtime.probe import choose
 from imagebuild.runtime.spec import ExitStatus, ProcessSpec
 from imagebuild.store.store import Store
 from imagebuild.users import home_of, resolve_user
 
 TAIL_LINES = 50
+CHROOT = "chroot"  # it moves what others could have mounted
 
 
 def run_exec(request: StepRequest, store: Store, context: str) -> Layer:
     """:param context: the directory with the context files that the step's mounts select.
+    :raises EmulatorMissingError: for a platform whose programs do not run here.
     :raises CommandFailedError: when the command ends with another code than 0; the error shows its last lines.
     """
     op = request.step.op
     assert isinstance(op, ExecOp)
     # First, for without root the extraction fails too, and says less.
     runtime = choose(request.runtime, store.root)
+    if not is_native(request.step.platform):
+        from imagebuild.runtime.emulation import require
+
+        require(request.step.platform, store.work_dir)
     lower = store.extracted(request.step.parents)
     tree = tree_of(store, request.step.parents)
     assert tree is not None, "extracting a layer indexes it"
@@ -43,7 +50,8 @@ def run_exec(request: StepRequest, store: Store, context: str) -> Layer:
         upper, scratch = os.path.join(work, "upper"), os.path.join(work, "scratch")
         os.mkdir(upper)
         os.mkdir(scratch)
-        with mounted(spec, request, store, context, work) as spec, open(
+        alone = runtime.name == CHROOT
+        with mounted(spec, request, store, context, work, alone) as spec, open(
             log, "wb", buffering=0
         ) as output:
             status = runtime.run(
@@ -77,16 +85,19 @@ def process_spec(
 
 @contextmanager
 def mounted(
-    spec: ProcessSpec, request: StepRequest, store: Store, context: str, work: str
+    spec: ProcessSpec, request: StepRequest, store: Store, context: str, work: str, alone: bool
 ) -> Iterator[ProcessSpec]:
-    """`spec` with all that the step mounts, which lasts until the context ends."""
+    """`spec` with all that the step mounts, which lasts until the context ends.
+
+    :param alone: no cache is shared meanwhile.
+    """
     op = request.step.op
     if not (isinstance(op, ExecOp) and op.mounts):
         yield spec
         return
     from imagebuild.execute.mounts import opened  # most steps mount nothing
 
-    with opened(request, store, context, work) as extra:
+    with opened(request, store, context, work, alone=alone) as extra:
         env = {**extra.defaults, **dict(spec.env), **extra.env}
         yield replace(
             spec,

@@ -6,6 +6,7 @@ here (early cut-off); one that is not found gets what it needs into the store: l
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import List, Optional, Tuple, Union
 
@@ -29,11 +30,13 @@ from imagebuild.execute.trees import tree_of
 from imagebuild.llb.ops import ExecOp
 from imagebuild.llb.step import FORMAT_VERSION, Step
 from imagebuild.oci.hash import Hash
+from imagebuild.runtime.native import is_native
 
 
 def prepare(request: PrepareRequest, effects: Effects) -> PrepareResult:
     """:raises SourceNotInContextError: when a COPY --from matches nothing.
     :raises RegistryError: when a layer that is needed cannot be fetched.
+    :raises EmulatorMissingError: for a RUN of a platform whose programs do not run here.
     :raises RemoteError: when what an ADD names by its URL cannot be.
     """
     request, remotes = _fetch_remotes(request, effects)
@@ -110,6 +113,15 @@ def _look_up(
     return hit_of(cached.record, "registry"), ()
 
 
+def _need_emulator(request: PrepareRequest, effects: Effects) -> None:
+    """The step asks too; but by then the layers are fetched, in vain."""
+    if is_native(request.platform) or os.geteuid() != 0:
+        return
+    from imagebuild.runtime.emulation import require
+
+    require(request.platform, effects.store.work_dir)
+
+
 def _need_content(
     request: PrepareRequest, effects: Effects, trees: List[TreeLayers]
 ) -> Tuple[Hash, ...]:
@@ -117,6 +129,7 @@ def _need_content(
     wanted = [source for tree in trees for source in tree.layers]
     missing: Tuple[Hash, ...] = ()
     if isinstance(request.op, ExecOp):
+        _need_emulator(request, effects)
         wanted.extend(request.parents)
     else:
         missing = _need_indexes(request, effects, list(request.parents))

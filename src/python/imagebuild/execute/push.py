@@ -12,9 +12,9 @@ from imagebuild.execute.effects import CONCURRENCY, Effects
 from imagebuild.execute.fetch import fetch_blobs
 from imagebuild.execute.requests import LayerSource, PushRequest
 from imagebuild.oci import manifest as manifests
+from imagebuild.oci import media_types
 from imagebuild.oci.descriptor import Descriptor
 from imagebuild.oci.hash import Hash
-from imagebuild.oci.manifest import Manifest
 from imagebuild.oci.reference import ImageRef, Repository
 from imagebuild.registry.client import RegistryClient
 from imagebuild.store.store import Store
@@ -24,20 +24,25 @@ def push(request: PushRequest, effects: Effects, say: Callable[[str], None]) -> 
     """Push to each repository once, then tag; a blob that the registry has is mounted, not sent.
 
     :param say: told one line for each reference.
-    :returns: the manifest's digest.
+    :returns: the digest that the references name.
     :raises LayerMissingError: when a layer's bytes are nowhere.
     :raises RegistryError: when a registry refuses.
     """
-    client, raw = effects.client(request.registries), request.manifest.encode()
-    manifest = manifests.parse(raw)
-    assert isinstance(manifest, Manifest), "the client assembles manifests, never indexes"
-    digest = Hash.of(raw)
+    client = effects.client(request.registries)
+    *parts, named = (text.encode() for text in request.manifests)
+    digest = Hash.of(named)
     for repository, refs in _by_repository(request.refs).items():
-        counts = _push_blobs(request, manifest.config, repository, client, effects.store)
+        counts = _push_blobs(request, repository, client, effects.store)
+        for raw in parts:
+            _put(client, repository, str(Hash.of(raw)), raw)
         for ref in refs:
-            client.put_manifest(repository, ref.tag or str(digest), manifest.media_type, raw)
+            _put(client, repository, ref.tag or str(digest), named)
             say(f"pushed {ref} ({digest}; {counts})")
     return digest
+
+
+def _put(client: RegistryClient, repository: Repository, reference: str, raw: bytes) -> None:
+    client.put_manifest(repository, reference, manifests.parse(raw).media_type, raw)
 
 
 def _by_repository(refs: Tuple[str, ...]) -> Dict[Repository, List[ImageRef]]:
@@ -49,7 +54,6 @@ def _by_repository(refs: Tuple[str, ...]) -> Dict[Repository, List[ImageRef]]:
 
 def _push_blobs(
     request: PushRequest,
-    config: Descriptor,
     repository: Repository,
     client: RegistryClient,
     store: Store,
@@ -57,7 +61,9 @@ def _push_blobs(
     with ThreadPoolExecutor(CONCURRENCY) as pool:
         work = partial(_push_layer, repository, client, store)
         how = list(pool.map(work, request.layers))
-    client.push_blob(repository, config, partial(BytesIO, request.config.encode()))
+    for config in (text.encode() for text in request.configs):
+        descriptor = Descriptor(media_types.OCI_CONFIG, Hash.of(config), len(config))
+        client.push_blob(repository, descriptor, partial(BytesIO, config))
     return ", ".join(
         f"{how.count(kind)} layers {word}"
         for kind, word in (

@@ -12,7 +12,7 @@ from typing import Optional, Tuple, Union
 from imagebuild.execute.pure_requests import SshSource
 from imagebuild.llb.keys import StepGraph
 from imagebuild.llb.ops import Op
-from imagebuild.llb.plan import RemoteSource, ResolvedBase
+from imagebuild.llb.plan import RemoteSource, ResolvedBase, WantedImage
 from imagebuild.llb.step import InputStep, Step
 from imagebuild.oci.descriptor import Layer, Platform
 from imagebuild.oci.hash import Hash
@@ -61,10 +61,9 @@ class Hit:
 
 @dataclass(frozen=True)
 class ResolveRequest:
-    """``resolve``: names to images. Results are in the order of `refs`."""
+    """``resolve``: names to images. Results are in the order of `images`."""
 
-    refs: Tuple[str, ...]
-    platform: Platform
+    images: Tuple[WantedImage, ...]
     registries: Tuple[RegistryOptions, ...] = ()
 
 
@@ -218,10 +217,14 @@ class FetchResult:
 
 @dataclass(frozen=True)
 class PushRequest:
-    """``push``: an image under every reference of `refs`; blobs first, manifest last."""
+    """``push``: an image, or an index of several, under every reference of `refs`; blobs first.
 
-    manifest: str
-    config: str
+    :param manifests: in the order in which they are sent; the last one is what the references name.
+    :param layers: of all of them.
+    """
+
+    manifests: Tuple[str, ...]
+    configs: Tuple[str, ...]
     layers: Tuple[LayerSource, ...]
     refs: Tuple[str, ...]
     registries: Tuple[RegistryOptions, ...] = ()

@@ -5,7 +5,7 @@ a tag that still means the same costs one request.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from imagebuild import canonical
 from imagebuild.errors import MalformedError, NotFoundError, RegistryError
@@ -33,23 +33,79 @@ def resolve(request: ResolveRequest, effects: Effects) -> ResolveResult:
     :raises MalformedError: for one that breaks the image-spec or has nothing for the platform.
     """
     client = effects.client(request.registries)
+    platforms: Dict[str, List[Platform]] = {}
+    for image in request.images:
+        platforms.setdefault(image.ref, []).append(image.platform)
 
-    def resolve_one(text: str) -> ResolvedBase:
-        ref = ImageRef.parse(text)
-        digest = ref.digest or _digest_of(client, ref)
-        if digest is None:
-            return _resolve(client, ref, text, request.platform)
-        key = canonical.fingerprint(["base", text, digest, request.platform])
-        base = _known(effects.store, key)
+    def resolve_name(text: str) -> List[ResolvedBase]:
+        name = _Name(text, client, effects.store)
+        return [name.resolve(platform) for platform in platforms[text]]
+
+    if len(platforms) == 1:
+        found = list(map(resolve_name, platforms))
+    else:
+        with ThreadPoolExecutor(CONCURRENCY) as pool:
+            found = list(pool.map(resolve_name, platforms))
+    each = {text: iter(bases) for text, bases in zip(platforms, found)}
+    return ResolveResult(tuple(next(each[image.ref]) for image in request.images))
+
+
+class _Name:
+    """What one name means: asked once, for however many platforms."""
+
+    def __init__(self, text: str, client: RegistryClient, store: Store) -> None:
+        self._text, self._client, self._store = text, client, store
+        self._ref = ImageRef.parse(text)
+        self._digest = self._ref.digest or _digest_of(client, self._ref)
+        self._documents: Dict[str, Tuple[Descriptor, manifests.Document]] = {}
+
+    def resolve(self, platform: Platform) -> ResolvedBase:
+        if self._digest is None:
+            return self._ask(platform)
+        key = canonical.fingerprint(["base", self._text, self._digest, platform])
+        base = _known(self._store, key)
         if base is None:
-            base = _resolve(client, ref, text, request.platform)
-            effects.store.put_record(key, canonical.dumps(base))
+            base = self._ask(platform)
+            self._store.put_record(key, canonical.dumps(base))
         return base
 
-    if len(request.refs) == 1:
-        return ResolveResult((resolve_one(request.refs[0]),))
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
-        return ResolveResult(tuple(pool.map(resolve_one, request.refs)))
+    def _ask(self, platform: Platform) -> ResolvedBase:
+        descriptor, manifest = self._manifest(platform)
+        repository = self._ref.repository
+        raw = self._client.get_small_blob(repository, manifest.config, max_bytes=MAX_CONFIG_BYTES)
+        config = ConfigFile.parse(raw)
+        if len(config.diff_ids) != len(manifest.layers):
+            raise MalformedError(
+                f'the image "{self._text}" has {len(manifest.layers)} layers and '
+                f"{len(config.diff_ids)} diffIDs",
+                hint="the image is broken: push it again, or use another",
+            )
+        layers = tuple(map(Layer, config.diff_ids, manifest.layers))
+        return ResolvedBase(
+            self._text, str(repository), descriptor, config, layers, platform=platform
+        )
+
+    def _manifest(self, platform: Platform) -> Tuple[Descriptor, Manifest]:
+        reference = str(self._digest) if self._digest else self._ref.tag
+        for _ in range(MAX_INDEX_DEPTH):
+            if reference not in self._documents:
+                self._documents[reference] = _get(
+                    self._client, self._ref.repository, reference, str(self._ref)
+                )
+            descriptor, document = self._documents[reference]
+            if isinstance(document, Manifest):
+                return descriptor, document
+            chosen = document.for_platform(platform)
+            if chosen is None:
+                raise MalformedError(
+                    f'the image "{self._ref}" has nothing for {platform}',
+                    expected="one of " + (_platforms(document) or "its platforms (it names none)"),
+                    hint="use an image that is built for this platform",
+                )
+            reference = str(chosen.digest)
+        raise MalformedError(
+            f'the image "{self._ref}" nests its indexes more than {MAX_INDEX_DEPTH} deep'
+        )
 
 
 def _digest_of(client: RegistryClient, ref: ImageRef) -> Optional[Hash]:
@@ -69,38 +125,6 @@ def _known(store: Store, key: Hash) -> Optional[ResolvedBase]:
         return canonical.loads(ResolvedBase, raw) if raw else None
     except MalformedError:
         return None
-
-
-def _resolve(client: RegistryClient, ref: ImageRef, text: str, platform: Platform) -> ResolvedBase:
-    descriptor, manifest = _manifest(client, ref, platform)
-    raw = client.get_small_blob(ref.repository, manifest.config, max_bytes=MAX_CONFIG_BYTES)
-    config = ConfigFile.parse(raw)
-    if len(config.diff_ids) != len(manifest.layers):
-        raise MalformedError(
-            f'the image "{text}" has {len(manifest.layers)} layers and {len(config.diff_ids)} diffIDs',
-            hint="the image is broken: push it again, or use another",
-        )
-    layers = tuple(map(Layer, config.diff_ids, manifest.layers))
-    return ResolvedBase(text, str(ref.repository), descriptor, config, layers)
-
-
-def _manifest(
-    client: RegistryClient, ref: ImageRef, platform: Platform
-) -> Tuple[Descriptor, Manifest]:
-    reference = str(ref.digest) if ref.digest else ref.tag
-    for _ in range(MAX_INDEX_DEPTH):
-        found = _get(client, ref.repository, reference, str(ref))
-        if isinstance(found[1], Manifest):
-            return found[0], found[1]
-        chosen = found[1].for_platform(platform)
-        if chosen is None:
-            raise MalformedError(
-                f'the image "{ref}" has nothing for {platform}',
-                expected="one of " + (_platforms(found[1]) or "its platforms (it names none)"),
-                hint="use an image that is built for this platform",
-            )
-        reference = str(chosen.digest)
-    raise MalformedError(f'the image "{ref}" nests its indexes more than {MAX_INDEX_DEPTH} deep')
 
 
 def _get(

@@ -13,6 +13,7 @@ from imagebuild.execute.fetch import fetch_blobs
 from imagebuild.execute.requests import RunImageRequest
 from imagebuild.execute.trees import tree_of
 from imagebuild.oci.config import Config, ConfigFile
+from imagebuild.runtime.native import is_native
 from imagebuild.runtime.probe import choose
 from imagebuild.runtime.spec import DEFAULT_PATH
 
@@ -21,10 +22,15 @@ def run_image(request: RunImageRequest, arguments: Sequence[str], effects: Effec
     """Run the image's entrypoint with `arguments` in place of its CMD, on this process's stdio.
 
     :returns: the exit code of the process, 128 + signal when it was killed.
+    :raises EmulatorMissingError: for an image of a platform whose programs do not run here.
     :raises LayerMissingError: when a layer is nowhere to be had.
     """
-    config = ConfigFile.parse(request.config.encode()).config
-    store = effects.store
+    image, store = ConfigFile.parse(request.config.encode()), effects.store
+    config = image.config
+    if not is_native(image.platform):
+        from imagebuild.runtime.emulation import require
+
+        require(image.platform, store.work_dir)
     missing = fetch_blobs(request.layers, store, lambda: effects.client(request.registries))
     if missing:
         raise LayerMissingError(

@@ -50,6 +50,10 @@ class StepGraph:
         )
         return StepGraph(bases, tuple(map(_without_paths, plan.steps)), plan.platform, epoch)
 
+    def platform_of(self, number: int) -> Platform:
+        """What a step runs on: its stage's platform, whatever is built for."""
+        return self.steps[number].platform or self.platform
+
 
 def _without_paths(step: PlannedStep) -> PlannedStep:
     """`paths` only serve to lay out a sandbox; the digest says the same for keys, in fewer bytes."""
@@ -69,7 +73,8 @@ def input_steps(graph: StepGraph) -> Tuple[InputStep, ...]:
             for item in step.inputs
         )
         parent = _state_key(graph, keys, step.over)
-        preimage = InputStep(FORMAT_VERSION, step.op, graph.platform, graph.epoch, parent, inputs)
+        platform = graph.platform_of(number)
+        preimage = InputStep(FORMAT_VERSION, step.op, platform, graph.epoch, parent, inputs)
         own = canonical.fingerprint(preimage)
         keys[number] = own if step.over == step.parent else _laid(own, graph, keys, step.parent)
         made.append(preimage)
@@ -83,7 +88,7 @@ def content_step(
     return Step(
         FORMAT_VERSION,
         graph.steps[number].op,
-        graph.platform,
+        graph.platform_of(number),
         graph.epoch,
         tuple(parents),
         tuple(inputs),

@@ -32,6 +32,7 @@ class ResolvedBase:
     :param repository: where its blobs are ("docker.io/library/debian"); never part of a key.
     :param manifest: descriptor of the platform's manifest (not of the index).
     :param remote: for what is no image: the pinned source. Then `manifest` has its identity, and `layers` are not known.
+    :param platform: that was asked for, which `config` may be close to; None for that of the build.
     """
 
     ref: str
@@ -40,6 +41,7 @@ class ResolvedBase:
     config: ConfigFile
     layers: Tuple[Layer, ...]
     remote: Optional[RemoteSource] = None
+    platform: Optional[Platform] = None
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,15 @@ RemoteSource = Union[HttpSource, GitSource]
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One layer to make: `op` applied to the tree of `parent`, reading `inputs`."""
+    """One layer to make: `op` applied to the tree of `parent`, reading `inputs`.
+
+    :param platform: of its stage; None for that of the plan.
+    """
 
     op: Op
     parent: State
     inputs: Tuple[StepInput, ...] = ()
+    platform: Optional[Platform] = None
 
     @property
     def over(self) -> State:
@@ -183,6 +189,8 @@ class Plan:
     :param warnings: what the user should know but need not act on, with its place in the text.
     :param proxy_env: build arguments that name proxies and that no ARG declares (Dockerfile reference, "Predefined
         ARGs"): every RUN sees them, and no key and no history knows them.
+    :param platform: what is built for.
+    :param image_platform: of the target's stage, where FROM --platform says otherwise; None for `platform`.
     :param remotes: what has to be fetched, each once, in the order of first use. Remote number N is State(base=IMAGES + N).
     """
 
@@ -198,6 +206,15 @@ class Plan:
     warnings: Tuple[str, ...] = ()
     proxy_env: EnvVars = ()
     remotes: Tuple[RemoteSource, ...] = ()
+    image_platform: Optional[Platform] = None
+
+    def steps_of(self, state: State) -> Tuple[int, ...]:
+        """The steps whose layers `state` is made of, lowest first; behind those of its base."""
+        numbers = []
+        while state.step is not None:
+            numbers.append(state.step)
+            state = self.steps[state.step].parent
+        return tuple(reversed(numbers))
 
     def remote_of(self, state: State) -> Optional[RemoteSource]:
         """The pinned source that `state` is the tree of, None for the tree of an image or a step."""

@@ -9,6 +9,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Union
 from imagebuild.errors import MalformedError
 from imagebuild.oci import media_types
 from imagebuild.oci.descriptor import Descriptor, Platform
+from imagebuild.oci.platforms import distance
 
 MAX_LAYERS = 1024
 
@@ -55,21 +56,16 @@ class Index:
         return _canonical(self.to_json())
 
     def for_platform(self, wanted: Platform) -> Optional[Descriptor]:
-        """The first manifest for `wanted`; a variant that was not asked for matches any (containerd's rule, simplified)."""
+        """The manifest that makes the most of `wanted`, the first of several; None where none runs there."""
+        best: Optional[Tuple[float, Descriptor]] = None
         for manifest in self.manifests:
-            offered = manifest.platform
-            if offered and _fits(offered, wanted):
-                return manifest
-        return None
+            far = distance(manifest.platform, wanted) if manifest.platform else None
+            if far is not None and (best is None or far < best[0]):
+                best = far, manifest
+        return best[1] if best else None
 
 
 Document = Union[Manifest, Index]
-
-
-def _fits(offered: Platform, wanted: Platform) -> bool:
-    if (offered.os, offered.architecture) != (wanted.os, wanted.architecture):
-        return False
-    return not wanted.variant or not offered.variant or wanted.variant == offered.variant
 
 
 def parse(raw: bytes, media_type: str = "") -> Document:
