@@ -14,7 +14,7 @@ from host.runtime.programs import elf
 
 from imagebuild.errors import NamespacesUnavailableError
 from imagebuild.runtime.chroot import ChrootRuntime
-from imagebuild.runtime.spec import Bind, Tmpfs
+from imagebuild.runtime.spec import Bind, Inline, Tmpfs
 
 DOCKER = "00000000a80425fb"
 NOTHING = "0000000000000000"
@@ -325,6 +325,9 @@ def test_a_mount_stub_cannot_be_swapped_for_a_host_path(namespace: Any, tmp_path
     assert [] == [p for p in ran.changes() if p.endswith("file")]
 
 
-def test_the_chroot_runtime_says_that_it_has_no_mounts(chroot: Any) -> None:
-    with pytest.raises(NamespacesUnavailableError, match="mount namespace"):
-        chroot.sh("true", mounts=(Tmpfs("/a"),))
+def test_the_chroot_runtime_says_what_it_cannot_mount(chroot: Any, tmp_path: Path) -> None:
+    """A secret would lie on a disk, and a directory that others use cannot be moved into the root."""
+    for mount in (Inline("/s", b"secret"), Bind("/c", str(tmp_path))):
+        with pytest.raises(NamespacesUnavailableError, match="needs a mount namespace") as error:
+            chroot.sh("true", mounts=(mount,))
+        assert "give the builder CAP_SYS_ADMIN" in str(error.value)

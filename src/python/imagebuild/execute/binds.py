@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import AbstractSet, Iterator, Optional, Sequence, Tuple
 
 from imagebuild.errors import SourceNotInContextError, StepError
-from imagebuild.execute.trees import to_bytes, tree_of
-from imagebuild.layer.entry import DIR
+from imagebuild.execute.trees import to_bytes, to_text, tree_of
 from imagebuild.oci.hash import Hash
 from imagebuild.runtime.inroot import resolve
 from imagebuild.snapshot.copying import copy_merged
@@ -138,15 +137,23 @@ def fill_from_context(files: ContextFiles, source: str, directory: str) -> None:
 def fill_from_tree(store: Store, diff_ids: Sequence[Hash], source: str, directory: str) -> None:
     """As `fill_from_context`, from a stage or image; owners, modes and times come along."""
     lower = store.extracted(diff_ids)
+    directories = directories_at(lower, to_bytes(resolved(store, diff_ids, source)))
+    if not directories:
+        raise _no_directory(source)
+    copy_merged(directories, directory)
+
+
+def resolved(store: Store, diff_ids: Sequence[Hash], source: str) -> str:
+    """The path without links that `source` leads to in a tree whose layers are extracted.
+
+    :raises SourceNotInContextError: where nothing is there.
+    """
     tree = tree_of(store, diff_ids)
     assert tree is not None, "extracting a layer indexes it"
     path = tree.resolve(to_bytes(source.lstrip("/")))
-    entry = tree.lookup(path)
-    if entry is None:
+    if tree.lookup(path) is None:
         raise _not_there(source, "the stage or image it is mounted from")
-    if entry.kind != DIR:
-        raise _no_directory(source)
-    copy_merged(directories_at(lower, path), directory)
+    return to_text(path)
 
 
 def _not_there(source: str, where: str) -> SourceNotInContextError:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Type
 
 from imagebuild import canonical
-from imagebuild.execute.binds import ContextFiles, fill_from_context, fill_from_tree
+from imagebuild.execute.binds import ContextFiles, fill_from_context, fill_from_tree, resolved
 from imagebuild.execute.credentials import lent_socket, secret_value
 from imagebuild.execute.new_layer import mtime_of
 from imagebuild.execute.pure_requests import StepRequest
@@ -53,8 +53,11 @@ class Opened:
 
 
 @contextmanager
-def opened(request: StepRequest, store: Store, context: str, work: str) -> Iterator[Opened]:
+def opened(
+    request: StepRequest, store: Store, context: str, work: str, *, alone: bool
+) -> Iterator[Opened]:
     """:param context: the directory with the context files that the step selects.
+    :param alone: hold every cache alone, for a runtime that has to move it.
     :param work: an existing directory on the store's file system, for what is thrown away.
     :raises SourceNotInContextError: for a source that is not there.
     :raises UsageError: for a secret or agent that is required and not there.
@@ -65,7 +68,7 @@ def opened(request: StepRequest, store: Store, context: str, work: str) -> Itera
         epoch = request.step.epoch
         mtime = None if epoch is None else mtime_of(epoch)
         files = ContextFiles(context, mtime, request.plain)
-        opener = _Opener(request, store, files, work, stack)
+        opener = _Opener(request, store, files, work, stack, alone)
         opener.hold_caches([mount for mount in op.mounts if isinstance(mount, CacheMount)])
         for number, mount in enumerate(op.mounts):
             _OPENERS[type(mount)](opener, number, mount)
@@ -82,10 +85,16 @@ class _Opener:
     """One RUN's mounts while they are opened."""
 
     def __init__(
-        self, request: StepRequest, store: Store, files: ContextFiles, work: str, stack: ExitStack
+        self,
+        request: StepRequest,
+        store: Store,
+        files: ContextFiles,
+        work: str,
+        stack: ExitStack,
+        alone: bool,
     ) -> None:
         self.request, self.store, self.files, self.work = request, store, files, work
-        self.stack, self.result = stack, Opened()
+        self.stack, self.alone, self.result = stack, alone, Opened()
         self.caches: Mapping[Hash, str] = {}
 
     def hold_caches(self, mounts: Sequence[CacheMount]) -> None:
@@ -97,10 +106,17 @@ class _Opener:
             wanted.setdefault(cache_key(mount, inputs), []).append(mount)
         self.caches = {
             key: self.stack.enter_context(
-                cache_dir(self.store, key, _strictest(wanted[key]), self._filling(wanted[key][0]))
+                cache_dir(
+                    self.store, key, self._sharing(wanted[key]), self._filling(wanted[key][0])
+                )
             )
             for key in sorted(wanted)
         }
+
+    def _sharing(self, mounts: Sequence[CacheMount]) -> str:
+        """The strictest of what is asked for."""
+        sharing = max((mount.sharing for mount in mounts), key=_STRICTEST.index)
+        return LOCKED if self.alone and sharing == SHARED else sharing
 
     def _filling(self, mount: CacheMount) -> Fill:
         def fill(directory: str) -> None:
@@ -120,8 +136,8 @@ class _Opener:
         tree, readonly = self.request.trees[mount.input], not mount.writable
         scratch = self._scratch(number) if mount.writable else ""
         if tree:
-            lower = self.store.extracted(tree)
-            self.add(Merged(mount.target, lower, mount.source, scratch, readonly))
+            lower, source = self.store.extracted(tree), resolved(self.store, tree, mount.source)
+            self.add(Merged(mount.target, lower, source, scratch, readonly))
             return
         found = self.files.find(mount.source)
         self.stack.callback(os.close, found.fd)
@@ -134,7 +150,7 @@ class _Opener:
 
     def cache(self, _number: int, mount: CacheMount) -> None:
         directory = self.caches[cache_key(mount, self.request.step.inputs)]
-        self.add(Bind(mount.target, directory, readonly=mount.readonly))
+        self.add(Bind(mount.target, directory, mount.readonly, self.alone))
 
     def tmpfs(self, _number: int, mount: TmpfsMount) -> None:
         self.add(Tmpfs(mount.target, mount.size))
@@ -167,10 +183,6 @@ class _Opener:
         for name in ("upper", "work"):
             os.makedirs(os.path.join(path, name), 0o755)
         return path
-
-
-def _strictest(mounts: Sequence[CacheMount]) -> str:
-    return max((mount.sharing for mount in mounts), key=_STRICTEST.index)
 
 
 _OPENERS: Mapping[Type[object], Callable[[_Opener, int, Any], None]] = {

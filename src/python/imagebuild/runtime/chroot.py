@@ -21,7 +21,8 @@ from imagebuild.runtime.failure import unexpected
 from imagebuild.runtime.hostfiles import check_single_threaded, give_pipes, host_files, own_program
 from imagebuild.runtime.inroot import resolve
 from imagebuild.runtime.output import Output
-from imagebuild.runtime.spec import ExitStatus, Inline, Mount, ProcessSpec, wants_namespace
+from imagebuild.runtime.placed import Placed, open_made, refuse_others
+from imagebuild.runtime.spec import ExitStatus, Inline, ProcessSpec
 from imagebuild.runtime.supervise import supervise
 from imagebuild.snapshot import compare, copying
 
@@ -60,22 +61,27 @@ class ChrootRuntime:
     ) -> ExitStatus:
         """:raises NamespacesUnavailableError: for what only namespaces can do (mounts, ``network="none"``)."""
         check_single_threaded()
-        _refuse_unsupported(spec)
+        refuse_others(spec.mounts, "the chroot runtime has none")
         root = os.path.join(work, "root")
+        scripts = [mount for mount in spec.mounts if isinstance(mount, Inline)]
         try:
             os.mkdir(root, 0o755)
             copying.copy_merged(lower, root)
-            injected = _inject(root, host_files(spec), spec.mounts)
-            before = compare.take(root)
-            compare.settle(before, os.path.join(work, "clock"))
+            placed = Placed(root, [mount for mount in spec.mounts if mount not in scripts])
         except OSError as error:
             raise unexpected(error, "copy the root of a RUN") from error
-        status = self._supervise(root, spec, stdout, stderr, stdin)
         try:
+            injected = _inject(root, host_files(spec), scripts)
+            before = compare.take(root)
+            compare.settle(before, os.path.join(work, "clock"))
+            status = self._supervise(root, spec, stdout, stderr, stdin)
             _withdraw(root, injected)
-            compare.move_changes(root, before, upper, frozenset(injected) | {b"dev"})
+            ignored = frozenset(injected) | placed.paths | {b"dev"}
+            compare.move_changes(root, before, upper, ignored)
         except OSError as error:
-            raise unexpected(error, "take the changes of a RUN") from error
+            raise unexpected(error, "copy the root of a RUN, or take its changes") from error
+        finally:
+            placed.take_back()
         return status
 
     def _supervise(
@@ -119,15 +125,6 @@ class ChrootRuntime:
         )
 
 
-def _refuse_unsupported(spec: ProcessSpec) -> None:
-    targets = [mount.target for mount in spec.mounts if wants_namespace(mount)]
-    if targets:
-        raise NamespacesUnavailableError(
-            f"RUN --mount on {', '.join(targets)} needs a mount namespace, which the chroot runtime does not have",
-            hint="give the builder CAP_SYS_ADMIN, and set [kaniko].runtime to auto or namespace",
-        )
-
-
 def _leave_network() -> None:
     try:
         syscalls.unshare(syscalls.CLONE_NEWNET)
@@ -142,8 +139,8 @@ def _leave_network() -> None:
 Injected = Dict[bytes, Tuple[int, int]]
 
 
-def _inject(root: str, files: Dict[str, bytes], mounts: Sequence[Mount]) -> Injected:
-    """Put devices, the host's resolver files and `mounts` into the copied root, in place of the image's."""
+def _inject(root: str, files: Dict[str, bytes], scripts: Sequence[Inline]) -> Injected:
+    """Put devices, the host's resolver files and `scripts` into the copied root, in place of the image's."""
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     out: Injected = {}
     try:
@@ -151,9 +148,8 @@ def _inject(root: str, files: Dict[str, bytes], mounts: Sequence[Mount]) -> Inje
             _inject_device(root_fd, name, os.makedev(major, minor))
         for path, content in files.items():
             out.update(_inject_file(root_fd, path, content, 0o644))
-        for mount in mounts:
-            if isinstance(mount, Inline):
-                out.update(_inject_file(root_fd, mount.target, mount.content, mount.mode))
+        for script in scripts:
+            out.update(_inject_file(root_fd, script.target, script.content, script.mode))
     finally:
         os.close(root_fd)
     return out
@@ -162,16 +158,9 @@ def _inject(root: str, files: Dict[str, bytes], mounts: Sequence[Mount]) -> Inje
 def _parent(root_fd: int, directory: str) -> Tuple[int, Tuple[str, ...]]:
     """A descriptor of a directory inside the root, made where it is missing, and its names."""
     where = resolve(root_fd, directory)
-    names, times = where.found + where.missing, os.fstat(where.fd)
-    for depth in range(len(where.found) + 1, len(names) + 1):
-        os.mkdir("/".join(names[:depth]), 0o755, dir_fd=root_fd)
-    os.utime(f"/proc/self/fd/{where.fd}", ns=(times.st_atime_ns, times.st_mtime_ns))
     os.close(where.fd)
-    again = resolve(root_fd, "/".join(names)).fd
-    try:
-        return os.open(f"/proc/self/fd/{again}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), names
-    finally:
-        os.close(again)
+    names = where.found + where.missing
+    return open_made(root_fd, names), names
 
 
 def _inject_device(root_fd: int, name: str, device: int) -> None:

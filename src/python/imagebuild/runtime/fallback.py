@@ -6,7 +6,8 @@ import sys
 from typing import Callable, Optional, Sequence
 
 from imagebuild.errors import NamespacesUnavailableError, OverlayUnavailableError
-from imagebuild.runtime.spec import ExitStatus, ProcessSpec, Runtime, wants_namespace
+from imagebuild.runtime.placed import refuse_others
+from imagebuild.runtime.spec import ExitStatus, ProcessSpec, Runtime
 
 
 class FallbackRuntime:
@@ -36,9 +37,8 @@ class FallbackRuntime:
                 lower, upper, work, spec, stdout=stdout, stderr=stderr, stdin=stdin
             )
         except (NamespacesUnavailableError, OverlayUnavailableError) as error:
-            if any(map(wants_namespace, spec.mounts)):  # the second one has none
-                raise
             reason = error.message
+            refuse_others(spec.mounts, reason)
         second = self.second()
         self.name = second.name
         sys.stderr.write(

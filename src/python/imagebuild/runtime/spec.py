@@ -17,11 +17,13 @@ class Bind:
         missing, and then never part of the layer.
     :param source: a host path, or an open descriptor (O_PATH will do) that pins what is mounted.
     :param readonly: writes fail with EROFS.
+    :param alone: nobody else uses the source meanwhile, so that a runtime without mounts may move it away and back.
     """
 
     target: str
     source: Union[str, int]
     readonly: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,6 @@ class Inline:
 
 Mount = Union[Bind, Tmpfs, Merged, Inline]
 """A further mount of one RUN (``RUN --mount``). It is never part of the step's layer."""
-
-
-def wants_namespace(mount: Mount) -> bool:
-    """Whether nothing but a mount will do. A file that is no secret can lie in a copied root for a while."""
-    return not isinstance(mount, Inline) or mount.private
 
 
 @dataclass(frozen=True)
