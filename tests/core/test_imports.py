@@ -125,7 +125,7 @@ def package_of(module: str) -> str:
 def is_standard(module: str) -> bool:
     """Python 3.9 has no list of its own modules: a library is what is not built in, frozen or beside ``ast``."""
     name = module.split(".")[0]
-    names: FrozenSet[str] = getattr(sys, "stdlib_module_names", frozenset())
+    names: FrozenSet[str] = getattr(sys, "stdlib_module_names", frozenset({"_frozen_importlib"}))
     library = Path(ast.__file__).parent
     found = [library / name, library / f"{name}.py", *library.glob(f"lib-dynload/{name}.*")]
     return name in names or name in sys.builtin_module_names or any(path.exists() for path in found)
