@@ -6,7 +6,6 @@ import sys
 from typing import Callable, Optional, Sequence
 
 from imagebuild.errors import NamespacesUnavailableError, OverlayUnavailableError
-from imagebuild.runtime.placed import refuse_others
 from imagebuild.runtime.spec import ExitStatus, ProcessSpec, Runtime
 
 
@@ -37,6 +36,8 @@ class FallbackRuntime:
                 lower, upper, work, spec, stdout=stdout, stderr=stderr, stdin=stdin
             )
         except (NamespacesUnavailableError, OverlayUnavailableError) as error:
+            from imagebuild.runtime.placed import refuse_others
+
             reason = error.message
             refuse_others(spec.mounts, reason)
         second = self.second()
