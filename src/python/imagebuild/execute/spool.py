@@ -30,15 +30,16 @@ class Spool:
 
     def add(self, content: ByteSource) -> int:
         """Write all of `content` behind what is there, runs of zeros as holes; gives its offset."""
-        start, fd = self._end, self._fd()
+        start, fd, hole = self._end, self._fd(), False
         while True:
             piece = content.read(_PIECE)
             if not piece:
                 break
-            if piece != _ZEROS[: len(piece)]:
+            hole = piece == _ZEROS[: len(piece)]
+            if not hole:
                 _write_at(fd, piece, self._end)
             self._end += len(piece)
-        if self._end > start:
+        if hole:
             os.ftruncate(fd, self._end)
         return start
 
