@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterator, List
 import pytest
 from pants.backend.docker.target_types import DockerImageBuildSecretsOptionField
 from pants.base.build_environment import get_buildroot
+from pants.base.build_root import BuildRoot
 from pants.engine.addresses import Address
 from pants.engine.fs import EMPTY_DIGEST
 from pants.engine.internals.scheduler import ExecutionError
@@ -38,6 +39,12 @@ PATHS = {
     "../token": "{root}/src/token",
     ".hidden/token": "{root}/.hidden/token",
 }
+
+
+@pytest.fixture(autouse=True)
+def _build_root(tmp_path: Path) -> Iterator[None]:
+    with BuildRoot().temporary(str(tmp_path)):
+        yield
 
 
 def target(**fields: Any) -> KanikoImageTarget:
