@@ -14,6 +14,9 @@ from pants.engine.target import (
 )
 from pants.util.strutil import help_text
 
+from imagebuild.dockerfile.platforms import read_platform
+from imagebuild.errors import ImageBuildError
+from imagebuild.oci.descriptor import Platform
 from pants_kaniko.durations import seconds_of
 
 FORMATS = ("oci-layout", "docker-archive", "registry")
@@ -88,6 +91,43 @@ class KanikoNetworkField(StringField):
         nothing from outside. Defaults to `[kaniko].network`.
         """
     )
+
+
+class KanikoPlatformsField(StringSequenceField):
+    alias = "platforms"
+    help = help_text(
+        """
+        What to build for: `["linux/amd64", "linux/arm64"]` gives one image for each platform and an image index, which is
+        what the image's names stand for; one platform gives the plain image for it. Defaults to this machine's own.
+
+        `COPY` and all that only changes the configuration need nothing for another platform. A `RUN` of a stage for another
+        one is run by an emulator, which the kernel has to know: on Debian and Ubuntu, install `qemu-user-static` and
+        `binfmt-support`. A stage that starts with `FROM --platform=$BUILDPLATFORM` runs on this machine's platform, once for
+        all that are built for.
+        """
+    )
+
+    @property
+    def platforms(self) -> Tuple[Platform, ...]:
+        """Each in its one spelling; () for this machine's own."""
+        return tuple(map(read_platform, self.value or ()))
+
+    @classmethod
+    def compute_value(cls, raw_value: Any, address: Address) -> Optional[Tuple[str, ...]]:
+        value = super().compute_value(raw_value, address)
+        try:
+            known = [read_platform(text) for text in value or ()]
+        except ImageBuildError as error:
+            raise InvalidFieldException(
+                f"The `{cls.alias}` field in target {address} has a wrong item: {error}"
+            ) from None
+        twice = {str(item) for item in known if known.count(item) > 1}
+        if twice:
+            raise InvalidFieldException(
+                f"The `{cls.alias}` field in target {address} names {', '.join(sorted(twice))} more than once: "
+                f"{', '.join(value or ())}. Leave all but one away."
+            )
+        return value
 
 
 class KanikoFormatsField(StringSequenceField):

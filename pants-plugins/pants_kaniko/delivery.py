@@ -14,9 +14,11 @@ from imagebuild import canonical
 from imagebuild.execute import requests as wire
 from imagebuild.execute.assemble import Image
 from imagebuild.execute.requests import LayerSource
+from imagebuild.oci.descriptor import Platform
+from imagebuild.oci.platforms import distance
 from pants_kaniko.calls import Executor
 from pants_kaniko.package_types import BuiltKanikoImage
-from pants_kaniko.plans import Settings
+from pants_kaniko.plans import PlanHandle, Settings
 from pants_kaniko.requests import Push
 from pants_kaniko.shapes import CACHES, EXECUTOR_DIR, executor_argv
 
@@ -27,7 +29,7 @@ def images(packages: Iterable[BuiltPackage]) -> Tuple[BuiltKanikoImage, ...]:
         artifact
         for package in packages
         for artifact in package.artifacts
-        if isinstance(artifact, BuiltKanikoImage) and artifact.image
+        if isinstance(artifact, BuiltKanikoImage) and artifact.images
     )
 
 
@@ -36,10 +38,10 @@ def pushes(built: Sequence[BuiltKanikoImage], skip: bool) -> Tuple[Push, ...]:
     if skip:
         return ()
     return tuple(
-        Push(artifact.image, artifact.sources, name.refs, artifact.settings.registries)
+        Push(artifact.images, artifact.sources, name.refs, artifact.settings.registries)
         for artifact in built
         for name in artifact.names
-        if artifact.image and artifact.settings and name.registry and not name.skip_push
+        if artifact.images and artifact.settings and name.registry and not name.skip_push
     )
 
 
@@ -77,13 +79,19 @@ def push_process(
 def push_request(push: Push) -> bytes:
     return canonical.dumps(
         wire.PushRequest(
-            push.image.manifest_bytes.decode(),
-            push.image.config_bytes.decode(),
+            tuple(raw.decode() for raw in push.images.manifests),
+            tuple(raw.decode() for raw in push.images.configs),
             push.sources,
             push.refs,
             push.registries,
         )
     )
+
+
+def runnable(handle: PlanHandle, own: Platform) -> int:
+    """Which of a plan's platforms to run: this machine's own, else the first one."""
+    found = (at for at, plan in enumerate(handle.plans) if distance(plan.platform, own) is not None)
+    return next(found, 0)
 
 
 def run_request(

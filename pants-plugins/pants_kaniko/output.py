@@ -9,15 +9,16 @@ from pants.engine.fs import Digest, FileContent, FileDigest, FileEntry
 from pants.engine.process import ProcessCacheScope
 
 from imagebuild import canonical
+from imagebuild.errors import UsageError
 from imagebuild.execute import pure_requests as pure
 from imagebuild.execute import requests as wire
-from imagebuild.execute.assemble import Image, assemble, blob_path, layout_files
+from imagebuild.execute.assemble import ImageSet, assemble, blob_path, layout_files
 from imagebuild.execute.requests import LayerSource
 from imagebuild.oci.hash import Hash
 from pants_kaniko import report, targets
 from pants_kaniko.calls import ExecutorAnswer, ExecutorCall
 from pants_kaniko.package_types import BuiltKanikoImage
-from pants_kaniko.plans import Entry
+from pants_kaniko.plans import Entry, PlanHandle
 from pants_kaniko.requests import (
     REGISTRY,
     BuildImage,
@@ -38,10 +39,22 @@ EXPORTED_TOGETHER_BYTES = 16 << 20
 """Small layers that lie on each other are handed to Pants by one process, as long as they have no more bytes than this."""
 
 
-def assembled(built: BuiltLayers) -> Image:
-    """The image that the steps make: config and manifest, from metadata alone."""
-    handle = built.build.handle
-    return assemble(handle.plan, built.layers, handle.settings.epoch)
+def assembled(built: BuiltLayers) -> ImageSet:
+    """What the steps make: configs and manifests, from metadata alone."""
+    plans, epoch = built.build.plans, built.build.handle.settings.epoch
+    images = [assemble(plan, built.layers, epoch) for plan in plans]
+    return ImageSet.of(images, [plan.platform for plan in plans])
+
+
+def check_formats(formats: Iterable[str], handle: PlanHandle) -> None:
+    """:raises UsageError: for several platforms in a format that holds one image."""
+    if ARCHIVE_FORMAT in formats and len(handle.plans) > 1:
+        platforms = ", ".join(f'"{plan.platform}"' for plan in handle.plans)
+        raise UsageError(
+            f'{handle.address}: `formats` has "{ARCHIVE_FORMAT}", which holds the image of one platform, and `platforms` has '
+            f"{len(handle.plans)}: {platforms}",
+            hint=f'use formats=["{LAYOUT_FORMAT}"], or a target with one of these platforms for "{ARCHIVE_FORMAT}"',
+        )
 
 
 def export_request(formats: Iterable[str], built: BuiltLayers) -> ExportLayers:
@@ -92,8 +105,8 @@ def diff_ids(sources: Iterable[LayerSource]) -> Tuple[Hash, ...]:
 def layout_entries(request: FormatRequest) -> Tuple[Union[FileContent, FileEntry], ...]:
     """An OCI image layout. Layers are named by digest alone: an OCI digest is a Pants file digest."""
     tags = tuple(dict.fromkeys(targets.tag_of(ref) for ref in request.refs))
-    small = tuple(FileContent(path, data) for path, data in layout_files(request.image, tags))
-    blobs = {layer.descriptor.digest: layer.descriptor for layer in request.image.layers}
+    small = tuple(FileContent(path, data) for path, data in layout_files(request.images, tags))
+    blobs = {layer.descriptor.digest: layer.descriptor for layer in request.images.layers}
     return small + tuple(
         FileEntry(blob_path(digest), FileDigest(digest.hex, descriptor.size))
         for digest, descriptor in blobs.items()
@@ -108,7 +121,7 @@ def renamed(entries: Sequence[Entry], path: str) -> FileEntry:
 
 
 def artifacts(
-    request: PackageImage, image: Image, built: BuiltLayers
+    request: PackageImage, images: ImageSet, built: BuiltLayers
 ) -> Tuple[BuiltKanikoImage, ...]:
     """One for each thing that is written; the last one, the metadata, speaks for the image."""
     names = request.planned.names
@@ -119,8 +132,10 @@ def artifacts(
     )
     whole = BuiltKanikoImage(
         request.path + METADATA_ENDING,
-        report.log_lines(image, names, report.summary(built.steps, built.planned)),
-        image,
+        report.log_lines(
+            built.build.handle, images, names, report.summary(built.steps, built.planned)
+        ),
+        images,
         built.sources,
         names,
         request.planned.handle.settings,

@@ -7,7 +7,7 @@ from typing import Optional, Tuple
 
 from pants.core.goals.package import BuiltPackageArtifact, PackageFieldSet
 
-from imagebuild.execute.assemble import Image
+from imagebuild.execute.assemble import Image, ImageSet
 from imagebuild.execute.requests import LayerSource
 from pants_kaniko.build_fields import KanikoFormatsField
 from pants_kaniko.plans import ImageName, Settings
@@ -25,12 +25,17 @@ class KanikoPackageFieldSet(PackageFieldSet):
 
 @dataclass(frozen=True)
 class BuiltKanikoImage(BuiltPackageArtifact):
-    """An image that is built: all of it but its layers' bytes, and where those are.
+    """What was built: all of it but its layers' bytes, and where those are.
 
-    :param sources: its layers, lowest first, each with the repositories that have it.
+    :param sources: its layers, each with the repositories that have it.
     """
 
-    image: Optional[Image] = None
+    images: Optional[ImageSet] = None
     sources: Tuple[LayerSource, ...] = ()
     names: Tuple[ImageName, ...] = ()
     settings: Optional[Settings] = None
+
+    @property
+    def image(self) -> Optional[Image]:
+        """The image, or the one for the first of several platforms."""
+        return self.images.images[0] if self.images else None

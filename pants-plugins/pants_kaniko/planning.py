@@ -10,14 +10,16 @@ from pants.engine.target import Target
 from imagebuild import canonical
 from imagebuild.dockerfile.model import Dockerfile
 from imagebuild.dockerfile.parse import parse
-from imagebuild.dockerfile.stages import StageGraph, resolve_stages
+from imagebuild.dockerfile.stage_graph import StageGraph
+from imagebuild.dockerfile.stages import resolve_stages
 from imagebuild.execute.assemble import DEFAULT_EPOCH
 from imagebuild.execute.requests import CacheOptions
 from imagebuild.llb.keys import StepGraph, input_steps
-from imagebuild.llb.plan import Plan, ResolvedBase
+from imagebuild.llb.plan import Plan, ResolvedBase, WantedImage
+from imagebuild.llb.platforms import merged
 from imagebuild.lower import lower
 from imagebuild.oci.descriptor import Platform
-from pants_kaniko import build_fields, targets
+from pants_kaniko import build_fields, remotes, targets
 from pants_kaniko import target_types as fields
 from pants_kaniko.credentials import Credentials, credentials, variables
 from pants_kaniko.durations import seconds_of
@@ -28,6 +30,7 @@ from pants_kaniko.plans import (
     Place,
     PlanHandle,
     PlannedImage,
+    RemotesRequest,
     Settings,
 )
 from pants_kaniko.subsystem import KanikoSubsystem
@@ -37,7 +40,9 @@ from pants_kaniko.subsystem import KanikoSubsystem
 class Draft:
     """A build up to the point where its base images have to be known.
 
-    :param refs: those images.
+    :param platforms: to build for, each once.
+    :param build_platform: what this machine is.
+    :param images: those base images, of all platforms.
     :param places: for each of them, what names it first.
     """
 
@@ -47,8 +52,9 @@ class Draft:
     context: BuildContext
     build_args: Mapping[str, str]
     stage: str
-    platform: Platform
-    refs: Tuple[str, ...]
+    platforms: Tuple[Platform, ...]
+    build_platform: Platform
+    images: Tuple[WantedImage, ...]
     places: Tuple[Place, ...]
     placeholders: Placeholders
     templates: NameTemplates
@@ -75,19 +81,21 @@ def draft(
     dockerfile = parse(source.text, source.path)
     build_args = targets.build_args(options.build_args, _extra_build_args(target), environ)
     stage = target_stage(target, options, dockerfile)
-    graph = resolve_stages(dockerfile, build_args, stage, platform)
+    platforms = target[build_fields.KanikoPlatformsField].platforms or (platform,)
+    graph = resolve_stages(dockerfile, build_args, stage, platforms[0], (), platform)
     refs = {item.label: ref.image for item, ref in zip(dockerfile.stages, graph.bases) if ref.image}
     content = [source.text, context.digest.fingerprint, context.root, sorted(build_args.items())]
-    return Draft(
+    first = Draft(
         target,
         options,
         dockerfile,
         context,
         build_args,
         stage,
+        platforms,
         platform,
-        graph.images,
-        _places(dockerfile, graph),
+        (),
+        (),
         Placeholders.of(
             target.address,
             {**_declared(dockerfile, graph.global_args), **build_args},
@@ -102,6 +110,7 @@ def draft(
         ),
         credentials(target, environ),
     )
+    return further(first, ())
 
 
 def further(draft: Draft, bases: Tuple[ResolvedBase, ...]) -> Draft:
@@ -109,25 +118,58 @@ def further(draft: Draft, bases: Tuple[ResolvedBase, ...]) -> Draft:
 
     :raises DockerfileError: for a trigger that is wrong.
     """
-    graph = resolve_stages(draft.dockerfile, draft.build_args, draft.stage, draft.platform, bases)
-    return replace(draft, refs=graph.images, places=_places(draft.dockerfile, graph))
+    known = draft.images[: len(bases)]
+    places: Dict[WantedImage, Place] = {}
+    for platform in draft.platforms:
+        graph = _stages(draft, platform, bases)
+        for image, source in zip(graph.images, graph.places):
+            places.setdefault(image, Place(source, draft.dockerfile.source.excerpt(source)))
+    images = (*known, *(image for image in places if image not in known))
+    return replace(draft, images=images, places=tuple(places[image] for image in images))
 
 
-def planned_image(draft: Draft, bases: Tuple[ResolvedBase, ...]) -> PlannedImage:
-    """:raises DockerfileError: and ContextError, for what shows only with arguments, files and base images."""
-    plan = lower(
+def _stages(draft: Draft, platform: Platform, bases: Tuple[ResolvedBase, ...]) -> StageGraph:
+    return resolve_stages(
+        draft.dockerfile, draft.build_args, draft.stage, platform, bases, draft.build_platform
+    )
+
+
+def lowered(draft: Draft, bases: Tuple[ResolvedBase, ...]) -> Tuple[Plan, ...]:
+    """The plans for all platforms, put together.
+
+    :raises DockerfileError: and ContextError, for what shows only with arguments, files and base images.
+    """
+    return merged([_lowered(draft, platform, bases) for platform in draft.platforms])
+
+
+def _lowered(draft: Draft, platform: Platform, bases: Tuple[ResolvedBase, ...]) -> Plan:
+    if len(draft.platforms) > 1:
+        by_image = dict(zip(draft.images, bases))
+        bases = tuple(by_image[image] for image in _stages(draft, platform, bases).images)
+    return lower(
         draft.dockerfile,
         bases=bases,
         context=draft.context.entries,
         build_args=draft.build_args,
         target=draft.stage,
-        platform=draft.platform,
+        platform=platform,
+        build_platform=draft.build_platform,
         network=draft.target[build_fields.KanikoNetworkField].value or draft.options.network,
         labels=tuple(sorted(_labels(draft).items())),
         shared_args=targets.shared_args(draft.options.build_args, _extra_build_args(draft.target)),
     )
+
+
+def wanted_remotes(draft: Draft, plan: Plan) -> RemotesRequest:
+    """What has to be asked for before `plan` can be run."""
+    how = settings(draft)
+    return remotes.wanted(plan, draft.dockerfile, how.epoch, how.ssh)
+
+
+def planned_image(draft: Draft, plans: Tuple[Plan, ...]) -> PlannedImage:
+    """:param plans: as `lowered` has them, with the trees of their remotes."""
     names = image_names(draft.templates, draft.placeholders)
-    return PlannedImage(_handle(draft, plan, settings(draft)), names)
+    return PlannedImage(_handle(draft, plans, settings(draft)), names)
 
 
 def settings(draft: Draft) -> Settings:
@@ -156,11 +198,12 @@ def settings(draft: Draft) -> Settings:
     )
 
 
-def _handle(draft: Draft, plan: Plan, how: Settings) -> PlanHandle:
+def _handle(draft: Draft, plans: Tuple[Plan, ...], how: Settings) -> PlanHandle:
+    plan, *others = plans
     graph = StepGraph.of(plan, how.epoch)
     address = draft.target.address
     return PlanHandle(
-        canonical.fingerprint([plan, how]).hex,
+        canonical.fingerprint([*plans, how]).hex,
         address,
         how,
         plan,
@@ -168,11 +211,8 @@ def _handle(draft: Draft, plan: Plan, how: Settings) -> PlanHandle:
         input_steps(graph),
         draft.context.files,
         tuple(draft.dockerfile.source.excerpt(origin.source) for origin in plan.origins),
+        tuple(others),
     )
-
-
-def _places(dockerfile: Dockerfile, graph: StageGraph) -> Tuple[Place, ...]:
-    return tuple(Place(source, dockerfile.source.excerpt(source)) for source in graph.places)
 
 
 def _extra_build_args(target: Target) -> Tuple[str, ...]:

@@ -15,7 +15,7 @@ from imagebuild.errors import SourceRange
 from imagebuild.execute.pure_requests import SecretSource, SshSource
 from imagebuild.execute.requests import CacheOptions
 from imagebuild.llb.keys import StepGraph
-from imagebuild.llb.plan import ContextEntry, Plan, ResolvedBase
+from imagebuild.llb.plan import ContextEntry, Plan, RemoteSource, ResolvedBase, WantedImage
 from imagebuild.llb.step import InputStep
 from imagebuild.oci.descriptor import Platform
 from imagebuild.registry.options import RegistryOptions
@@ -82,11 +82,9 @@ class Place:
 
 @dataclass(frozen=True)
 class BasesRequest:
-    """:param refs: images by their full names.
-    :param places: for each of them, what names it first.
-    """
+    """:param places: for each image, what names it first."""
 
-    refs: Tuple[str, ...]
+    images: Tuple[WantedImage, ...]
     places: Tuple[Place, ...]
 
 
@@ -96,8 +94,28 @@ class ResolvedBases:
 
 
 @dataclass(frozen=True)
-class TargetPlatform:
-    """What images are built for: what this machine is."""
+class RemotesRequest:
+    """:param sources: what ADD names by its URL.
+    :param places: for each of them, what names it first.
+    :param epoch: and `ssh` as in the executor's request of this name.
+    """
+
+    sources: Tuple[RemoteSource, ...]
+    places: Tuple[Place, ...]
+    epoch: Optional[int]
+    ssh: Tuple[SshSource, ...]
+
+
+@dataclass(frozen=True)
+class PinnedRemotes:
+    """The same sources, each with what it means now as its checksum."""
+
+    sources: Tuple[RemoteSource, ...]
+
+
+@dataclass(frozen=True)
+class OwnPlatform:
+    """What this machine is, and what images are built for that do not say."""
 
     value: Platform
 
@@ -149,6 +167,9 @@ class PlanHandle:
 
     The fingerprint has the lines of the Dockerfile in it (the processes' keys have not), so that a message never shows
     the line of an earlier run.
+
+    :param plan: for the first platform; its steps are those of all.
+    :param others: for the other platforms, put together with it (`llb.platforms`).
     """
 
     fingerprint: str
@@ -159,6 +180,12 @@ class PlanHandle:
     input_steps: Tuple[InputStep, ...] = field(compare=False, repr=False)
     files: Mapping[str, Entry] = field(compare=False, repr=False)
     excerpts: Tuple[Tuple[str, ...], ...] = field(compare=False, repr=False)
+    others: Tuple[Plan, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def plans(self) -> Tuple[Plan, ...]:
+        """One for each platform, in the order in which the target names them."""
+        return (self.plan, *self.others)
 
     def source(self, number: int) -> SourceRange:
         return self.plan.origins[number].source
@@ -178,12 +205,16 @@ class PlannedImage:
 
 
 def step_title(plan: Plan, number: int) -> str:
-    """``[build 3/9] RUN pip install ...``: stage, number among all steps, and the instruction, cut to one short line."""
-    origin = plan.origins[number]
+    """``[build 3/9] RUN pip install ...``: stage, number among all steps, and the instruction, cut to one short line.
+
+    A step of another platform than the build's, or of a build for several, has it in front: ``[linux/arm64 build 3/9]``.
+    """
+    origin, platform = plan.origins[number], plan.steps[number].platform
     stage = origin.stage
     if stage.isdigit():  # it has no name
         stage = f"stage-{stage}" if len({other.stage for other in plan.origins}) > 1 else "build"
     text = " ".join(origin.text.split())
     if len(text) > MAX_TITLE:
         text = text[: MAX_TITLE - 3] + "..."
-    return f"[{stage} {number + 1}/{len(plan.steps)}] {text}"
+    place = f"{platform} {stage}" if platform else stage
+    return f"[{place} {number + 1}/{len(plan.steps)}] {text}"

@@ -9,11 +9,13 @@ from pants.engine.addresses import Address
 
 from imagebuild import canonical
 from imagebuild.errors import EXIT_OUR_BUG, ImageBuildError
-from imagebuild.execute.assemble import Image
+from imagebuild.execute.assemble import Image, ImageSet
+from imagebuild.llb.plan import Plan
+from imagebuild.llb.remote import shown
 from imagebuild.oci.descriptor import Layer
 from imagebuild.oci.hash import Hash
 from pants_kaniko.calls import ExecutorAnswer
-from pants_kaniko.plans import BasesRequest, ImageName, PlanHandle, step_title
+from pants_kaniko.plans import BasesRequest, ImageName, PlanHandle, RemotesRequest, step_title
 from pants_kaniko.requests import BUILT, LOCAL, REGISTRY, BuildStep, BuiltStep
 from pants_kaniko.shapes import EXIT_MISSED, EXIT_OK
 
@@ -66,10 +68,24 @@ def bases_of(answer: ExecutorAnswer, request: BasesRequest) -> bytes:
     try:
         return result_of(answer)
     except ImageBuildFailed as error:
-        named = zip(request.refs, request.places)
-        places = [place for ref, place in named if f'"{ref}"' in answer.stderr] or request.places
+        named = zip(request.images, request.places)
+        places = [place for image, place in named if f'"{image.ref}"' in answer.stderr]
+        places = list(dict.fromkeys(places or request.places))
         if len(places) == 1:
             error.at(places[0].source, places[0].excerpt)
+        raise
+
+
+def remotes_of(answer: ExecutorAnswer, request: RemotesRequest) -> bytes:
+    """As `result_of`, for what ADD fetches: an error names the line that wants what it is about."""
+    try:
+        return result_of(answer)
+    except ImageBuildFailed as error:
+        named = zip(request.sources, request.places)
+        places = [place for source, place in named if f'"{shown(source)}"' in answer.stderr]
+        if places or len(request.places) == 1:
+            place = (places or request.places)[0]
+            error.at(place.source, place.excerpt)
         raise
 
 
@@ -116,40 +132,58 @@ def summary(steps: Sequence[BuiltStep], planned: int) -> str:
     return f"{steps_word}: {', '.join(parts)}" if parts else "no steps, only metadata"
 
 
-def log_lines(image: Image, names: Sequence[ImageName], summary: str) -> Tuple[str, ...]:
+def log_lines(
+    handle: PlanHandle, images: ImageSet, names: Sequence[ImageName], summary: str
+) -> Tuple[str, ...]:
     """The lines below ``Wrote dist/...``."""
     refs = [ref for name in names for ref in name.refs]
-    return (f"  {image.digest}", f"  {', '.join(refs)}", f"  {summary}")
+    each = [
+        f"    {image.digest} for {plan.platform}"
+        for plan, image in zip(handle.plans, images.images)
+        if images.index_bytes
+    ]
+    return (f"  {images.digest}", *each, f"  {', '.join(refs)}", f"  {summary}")
 
 
 def image_json(
-    handle: PlanHandle, image: Image, names: Sequence[ImageName], steps: Sequence[BuiltStep]
+    handle: PlanHandle, images: ImageSet, names: Sequence[ImageName], steps: Sequence[BuiltStep]
 ) -> bytes:
-    """``NAME.image.json``: the image, its names, and for each layer which instruction made it and where it came from."""
-    target_base = handle.plan.target_base
-    base = handle.plan.bases[target_base].layers if target_base is not None else ()
-    by_layer = {step.layer.diff_id: step for step in steps if step.layer}
-    layers = [
-        _base_layer(handle, layer)
-        if at < len(base)
-        else _layer(handle, layer, by_layer[layer.diff_id])
-        for at, layer in enumerate(image.layers)
-    ]
+    """``NAME.image.json``: the image, its names, and for each layer which instruction made it and where it came from. That of
+    an index has the same for each platform."""
+    each = [_image(handle, plan, image, steps) for plan, image in zip(handle.plans, images.images)]
     document = {
         "version": 1,
         "target": str(handle.address),
-        "digest": str(image.digest),
-        "config_digest": str(image.config_digest),
-        "platform": str(handle.plan.platform),
+        "digest": str(images.digest),
+        **({} if images.index_bytes else each[0]),
         "tags": [ref for name in names for ref in name.refs],
-        "layers": layers,
+        **({"images": each} if images.index_bytes else {}),
     }
+    if not images.index_bytes:
+        document["layers"] = document.pop("layers")  # at the end, for it is long
     return json.dumps(document, indent=2).encode() + b"\n"
 
 
-def _base_layer(handle: PlanHandle, layer: Layer) -> Dict[str, Any]:
-    base = handle.plan.bases[handle.plan.target_base or 0]
-    return {**_blob(layer), "origin": "base", "image": base.ref}
+def _image(
+    handle: PlanHandle, plan: Plan, image: Image, steps: Sequence[BuiltStep]
+) -> Dict[str, Any]:
+    base = plan.bases[plan.target_base] if plan.target_base is not None else None
+    below = len(base.layers) if base else 0
+    built = {step.number: step for step in steps}
+    made = [built[number] for number in plan.steps_of(plan.target)]
+    own = [_layer(handle, step.layer, step) for step in made if step.layer]
+    return {
+        "digest": str(image.digest),
+        "config_digest": str(image.config_digest),
+        "platform": str(plan.platform),
+        "layers": [
+            *(
+                {**_blob(layer), "origin": "base", "image": base.ref if base else ""}
+                for layer in image.layers[:below]
+            ),
+            *own,
+        ],
+    }
 
 
 def _layer(handle: PlanHandle, layer: Layer, step: BuiltStep) -> Dict[str, Any]:

@@ -10,8 +10,9 @@ from pants.engine.engine_aware import EngineAwareParameter
 from pants.engine.fs import Digest
 from pants.engine.process import InteractiveProcess
 
-from imagebuild.execute.assemble import Image
+from imagebuild.execute.assemble import ImageSet
 from imagebuild.execute.requests import CacheOptions, LayerSource, LookupResult, PrepareResult
+from imagebuild.llb.plan import Plan, State
 from imagebuild.llb.step import Step
 from imagebuild.oci.descriptor import Layer
 from imagebuild.oci.hash import Hash
@@ -150,6 +151,7 @@ class BuildImage:
         this one wants something else; of that, the log is told nothing.
     :param lost: as in `BuildStep`.
     :param told: steps that the log has from earlier attempts.
+    :param only: number of the one platform that is wanted, of those of the plan; None for all.
     """
 
     handle: PlanHandle
@@ -157,6 +159,12 @@ class BuildImage:
     lost: Tuple[Hash, ...] = ()
     attempt: int = 0
     told: Tuple[int, ...] = ()
+    only: Optional[int] = None
+
+    @property
+    def plans(self) -> Tuple[Plan, ...]:
+        """Those that are wanted, one for each platform."""
+        return self.handle.plans if self.only is None else (self.handle.plans[self.only],)
 
 
 @dataclass(frozen=True)
@@ -171,8 +179,14 @@ class BuiltLayers:
 
     @property
     def sources(self) -> Tuple[LayerSource, ...]:
-        """The image's layers, lowest first."""
-        target = self.build.handle.plan.target
+        """The image's layers, lowest first; those of the images for several platforms, each once."""
+        chains = [self._chain(plan.target) for plan in self.build.plans]
+        if len(chains) == 1:
+            return chains[0]
+        every = (source for chain in chains for source in chain)
+        return tuple({source.layer.descriptor.digest: source for source in every}.values())
+
+    def _chain(self, target: State) -> Tuple[LayerSource, ...]:
         if target.step is not None:
             return next(built.chain for built in self.steps if built.number == target.step)
         if target.base is None:
@@ -237,10 +251,10 @@ class PackageImage:
 
 @dataclass(frozen=True)
 class FormatRequest:
-    """Write one format of an image whose layers are in Pants' store."""
+    """Write one format of what was built, whose layers are in Pants' store."""
 
     format: str
-    image: Image
+    images: ImageSet
     path: str
     names: Tuple[ImageName, ...]
 
@@ -256,12 +270,12 @@ class FormatFiles:
 
 @dataclass(frozen=True)
 class Push:
-    """Push an image to one repository.
+    """Push what was built to one repository.
 
     :param refs: its names there, a tag each.
     """
 
-    image: Image
+    images: ImageSet
     sources: Tuple[LayerSource, ...]
     refs: Tuple[str, ...]
     registries: Tuple[RegistryOptions, ...]
@@ -269,7 +283,7 @@ class Push:
     @property
     def digest_names(self) -> Tuple[str, ...]:
         """The names with the image's digest behind them: what can be pulled again, and gives these very bytes."""
-        return tuple(f"{ref}@{self.image.digest}" for ref in self.refs)
+        return tuple(f"{ref}@{self.images.digest}" for ref in self.refs)
 
 
 @dataclass(frozen=True)

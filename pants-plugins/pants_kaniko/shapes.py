@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 from pants.engine.fs import Digest, Directory, FileEntry, SymlinkEntry
 from pants.engine.process import Process, ProcessCacheScope
@@ -13,18 +13,19 @@ from pants.util.logging import LogLevel
 from imagebuild import canonical
 from imagebuild.execute import pure_requests as pure
 from imagebuild.execute import requests as wire
-from imagebuild.execute.credentials import secrets_for, ssh_for
+from imagebuild.execute.credentials import secrets_for, ssh_for, ssh_for_remotes
 from imagebuild.execute.requests import LayerSource
 from imagebuild.llb.ops import ExecOp
-from imagebuild.llb.plan import ContextInput
+from imagebuild.llb.plan import WantedImage
 from imagebuild.llb.step import Step
-from imagebuild.oci.descriptor import Platform
+from imagebuild.oci.hash import Hash
 from imagebuild.registry.options import RegistryOptions
+from pants_kaniko import remotes
 from pants_kaniko.calls import Executor, ExecutorCall
 from pants_kaniko.plans import Entry, PlanHandle, step_title
 from pants_kaniko.requests import BuildStep, BuiltStep
 from pants_kaniko.sandbox import context_paths, plain_files
-from pants_kaniko.stack import chain_of, parents_of
+from pants_kaniko.stack import parents_of
 
 EXECUTOR_DIR = ".kaniko"
 MAIN = "main.py"
@@ -127,14 +128,15 @@ def process(
 
 
 def resolve_call(
-    refs: Tuple[str, ...], platform: Platform, registries: Tuple[RegistryOptions, ...], bucket: str
+    images: Tuple[WantedImage, ...], registries: Tuple[RegistryOptions, ...], bucket: str
 ) -> ExecutorCall:
     """Names that are digests are resolved once for all; tags in every run, or once per `bucket`."""
+    refs = dict.fromkeys(image.ref for image in images)
     pinned = all("@" in ref for ref in refs)
     scope = ProcessCacheScope.SUCCESSFUL if pinned or bucket else ProcessCacheScope.PER_SESSION
     return ExecutorCall(
         "resolve",
-        canonical.dumps(wire.ResolveRequest(refs, platform, registries)),
+        canonical.dumps(wire.ResolveRequest(images, registries)),
         f"Resolve {', '.join(refs)}",
         pure=False,
         scope=scope,
@@ -163,21 +165,16 @@ def prepare_call(
     more. A layer that has gone since is noticed by the step, and the next attempt has another salt.
     """
     handle, planned = request.handle, request.handle.graph.steps[request.number]
-    inputs: List[Union[wire.ContextDigest, wire.TreeLayers]] = [
-        wire.ContextDigest(item.digest)
-        if isinstance(item, ContextInput)
-        else wire.TreeLayers(chain_of(handle, item.state, below))
-        for item in planned.inputs
-    ]
     body = wire.PrepareRequest(
         op=planned.op,
-        platform=handle.graph.platform,
+        platform=handle.graph.platform_of(request.number),
         epoch=handle.graph.epoch,
         parents=parents_of(request, below),
-        inputs=tuple(inputs),
+        inputs=tuple(remotes.prepared_input(handle, item, below) for item in planned.inputs),
         cache=cache,
         look_up=handle.settings.use_cache,
         registries=handle.settings.registries,
+        ssh=ssh_for_remotes(handle.plan.remotes_of(planned), handle.settings.ssh),
     )
     return ExecutorCall(
         "prepare",
@@ -190,16 +187,18 @@ def prepare_call(
 
 
 def step_call(
-    request: BuildStep, step: Step, below: Sequence[BuiltStep], context: Digest
+    request: BuildStep,
+    step: Step,
+    below: Sequence[BuiltStep],
+    context: Digest,
+    fetched: Sequence[Hash] = (),
 ) -> ExecutorCall:
-    """Run a step. Its input is what is hashed, the context files that it selects, and nothing else."""
+    """Run a step. Its input is what is hashed, the context files that it selects, and nothing else.
+
+    :param fetched: diffIDs of what was fetched for it, in the order of its inputs.
+    """
     handle, planned = request.handle, request.handle.graph.steps[request.number]
-    trees = tuple(
-        ()
-        if isinstance(item, ContextInput)
-        else tuple(source.layer.diff_id for source in chain_of(handle, item.state, below))
-        for item in planned.inputs
-    )
+    trees = remotes.trees_of(request, below, fetched)
     settings = handle.settings
     body = pure.StepRequest(
         step=step,

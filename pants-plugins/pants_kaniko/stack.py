@@ -51,9 +51,8 @@ def needs(
 def requested(build: BuildImage, hits: Sequence[Optional[Hit]]) -> Tuple[int, ...]:
     """The steps to ask for: those that the target needs as far as the look-up tells, and those that are cached with all
     that they build on, which cost nothing."""
-    handle, target = build.handle, build.handle.plan.target
-    found = _cached(build, hits)
-    todo = [] if target.step is None else [target.step]
+    handle, found = build.handle, _cached(build, hits)
+    todo = [plan.target.step for plan in build.plans if plan.target.step is not None]
     while todo:
         number = todo.pop()
         if number not in found:
@@ -222,14 +221,12 @@ def below(request: BuildStep, number: int) -> BuildStep:
     return replace(request, number=number, alone=False)
 
 
-def suspects(request: BuildStep, below: Sequence[BuiltStep]) -> Tuple[Hash, ...]:
-    """Layers of steps that this one stands on or reads: one of them is not where a cache said."""
-    return tuple(
-        sorted(
-            {source.layer.diff_id for built in below for source in built.chain}
-            - _of_bases(request.handle)
-        )
-    )
+def suspects(
+    request: BuildStep, below: Sequence[BuiltStep], remotes: Sequence[Hash] = ()
+) -> Tuple[Hash, ...]:
+    """Layers of steps that this one stands on or reads, and what was fetched for it: one of them is not where a cache said."""
+    made = {source.layer.diff_id for built in below for source in built.chain}
+    return tuple(sorted((made - _of_bases(request.handle)).union(remotes)))
 
 
 def _cached(build: BuildImage, hits: Sequence[Optional[Hit]]) -> Set[int]:

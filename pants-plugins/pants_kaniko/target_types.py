@@ -29,6 +29,7 @@ from pants_kaniko.build_fields import (
     KanikoCompressionField,
     KanikoFormatsField,
     KanikoNetworkField,
+    KanikoPlatformsField,
     KanikoReproducibleField,
 )
 from pants_kaniko.credentials import KanikoSecretsField, KanikoSshField
@@ -221,6 +222,7 @@ class KanikoImageTarget(Target):
         KanikoReproducibleField,
         KanikoCompressionField,
         KanikoNetworkField,
+        KanikoPlatformsField,
         KanikoFormatsField,
         RestartableField,
     )

@@ -13,7 +13,7 @@ from imagebuild import canonical
 from imagebuild.execute.requests import ResolveResult
 from pants_kaniko import report, shapes, targets
 from pants_kaniko.calls import ExecutorAnswer, ExecutorCall
-from pants_kaniko.plans import BasesRequest, RefreshBucket, ResolvedBases, TargetPlatform
+from pants_kaniko.plans import BasesRequest, OwnPlatform, RefreshBucket, ResolvedBases
 from pants_kaniko.subsystem import KanikoSubsystem
 
 
@@ -25,19 +25,17 @@ async def refresh_bucket(options: KanikoSubsystem) -> RefreshBucket:
 
 
 @rule(level=LogLevel.DEBUG)
-async def target_platform(platform: Platform) -> TargetPlatform:
-    return TargetPlatform(targets.platform_of(platform))
+async def own_platform(platform: Platform) -> OwnPlatform:
+    return OwnPlatform(targets.platform_of(platform))
 
 
 @rule(desc="Resolve base images", level=LogLevel.DEBUG)
 async def resolve_bases(
-    request: BasesRequest, platform: TargetPlatform, bucket: RefreshBucket, options: KanikoSubsystem
+    request: BasesRequest, bucket: RefreshBucket, options: KanikoSubsystem
 ) -> ResolvedBases:
-    if not request.refs:
+    if not request.images:
         return ResolvedBases(())
-    call = shapes.resolve_call(
-        request.refs, platform.value, options.registries.options, bucket.value
-    )
+    call = shapes.resolve_call(request.images, options.registries.options, bucket.value)
     answer = await Get(ExecutorAnswer, ExecutorCall, call)
     return ResolvedBases(canonical.loads(ResolveResult, report.bases_of(answer, request)).bases)
 

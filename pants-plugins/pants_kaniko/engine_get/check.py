@@ -14,13 +14,13 @@ from imagebuild.check.run import check
 from imagebuild.errors import ImageBuildError
 from pants_kaniko import checks, planning
 from pants_kaniko.checks import ImageCheck, ImageCheckRequest, KanikoCheckRequest
-from pants_kaniko.plans import BuildContext, ContextFiles, ContextRequest, TargetPlatform
+from pants_kaniko.plans import BuildContext, ContextFiles, ContextRequest, OwnPlatform
 from pants_kaniko.subsystem import KanikoSubsystem
 
 
 @rule(level=LogLevel.DEBUG)
 async def check_image(
-    request: ImageCheckRequest, options: KanikoSubsystem, platform: TargetPlatform
+    request: ImageCheckRequest, options: KanikoSubsystem, platform: OwnPlatform
 ) -> ImageCheck:
     address = request.address
     try:

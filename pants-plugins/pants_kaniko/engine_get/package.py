@@ -44,6 +44,7 @@ async def package_target(field_set: KanikoPackageFieldSet, run: RunId) -> BuiltP
     planned = await Get(PlannedImage, PlanRequest(field_set.address))
     path = field_set.output_path.value_or_default(file_ending=None)
     formats = field_set.formats.value or ()
+    output.check_formats(formats, planned.handle)
     request = PackageImage(planned, BuildImage(planned.handle, run), formats, path)
     return await Get(BuiltPackage, PackageImage, request)
 
@@ -59,16 +60,16 @@ async def package_image(request: PackageImage) -> BuiltPackage:
         retry = stack.again(built.build, missing, built.steps)
         logger.info(report.making_anew(handle.address, missing))
         return await Get(BuiltPackage, PackageImage, output.retried(request, retry))
-    image = output.assembled(built)
+    images = output.assembled(built)
     files = await MultiGet(
-        Get(FormatFiles, FormatRequest(name, image, request.path, names))
+        Get(FormatFiles, FormatRequest(name, images, request.path, names))
         for name in request.formats
     )
-    document = report.image_json(handle, image, names, built.steps)
+    document = report.image_json(handle, images, names, built.steps)
     metadata = FileContent(request.path + output.METADATA_ENDING, document)
     small = await Get(Digest, CreateDigest([metadata]))
     digest = await Get(Digest, MergeDigests([small, *(item.digest for item in files)]))
-    return BuiltPackage(digest, output.artifacts(request, image, built))
+    return BuiltPackage(digest, output.artifacts(request, images, built))
 
 
 @rule(level=LogLevel.DEBUG)

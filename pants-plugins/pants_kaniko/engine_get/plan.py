@@ -10,16 +10,18 @@ from pants.engine.rules import Get, MultiGet, collect_rules, rule
 from pants.util.logging import LogLevel
 
 from imagebuild.llb.plan import ResolvedBase
-from pants_kaniko import planning
+from pants_kaniko import planning, remotes
 from pants_kaniko.plans import (
     BasesRequest,
     BuildContext,
     ContextFiles,
     ContextRequest,
+    OwnPlatform,
+    PinnedRemotes,
     PlannedImage,
     PlanRequest,
+    RemotesRequest,
     ResolvedBases,
-    TargetPlatform,
 )
 from pants_kaniko.subsystem import KanikoSubsystem
 
@@ -28,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @rule(desc="Plan an image", level=LogLevel.DEBUG)
 async def plan_image(
-    request: PlanRequest, options: KanikoSubsystem, platform: TargetPlatform
+    request: PlanRequest, options: KanikoSubsystem, platform: OwnPlatform
 ) -> PlannedImage:
     context, files = await MultiGet(
         Get(BuildContext, ContextRequest(request.address)),
@@ -40,12 +42,17 @@ async def plan_image(
     )
     draft = planning.draft(target, options, files.dockerfile, context, environ, platform.value)
     bases: Tuple[ResolvedBase, ...] = ()
-    while len(draft.refs) > len(bases):
-        wanted = BasesRequest(draft.refs[len(bases) :], draft.places[len(bases) :])
+    while len(draft.images) > len(bases):
+        wanted = BasesRequest(draft.images[len(bases) :], draft.places[len(bases) :])
         resolved = await Get(ResolvedBases, BasesRequest, wanted)
         bases += resolved.bases
         draft = planning.further(draft, bases)
-    planned = planning.planned_image(draft, bases)
+    plans = planning.lowered(draft, bases)
+    if plans[0].remotes:
+        asked = planning.wanted_remotes(draft, plans[0])
+        answered = await Get(PinnedRemotes, RemotesRequest, asked)
+        plans = tuple(remotes.with_remotes(plan, asked, answered) for plan in plans)
+    planned = planning.planned_image(draft, plans)
     for warning in planned.handle.plan.warnings:
         logger.warning(warning)
     return planned

@@ -14,7 +14,7 @@ from pants.util.logging import LogLevel
 from pants_kaniko import delivery, output, shapes
 from pants_kaniko.build_fields import KanikoNetworkField
 from pants_kaniko.calls import EffectEnvironment, Executor
-from pants_kaniko.plans import PlannedImage, PlanRequest
+from pants_kaniko.plans import OwnPlatform, PlannedImage, PlanRequest
 from pants_kaniko.requests import BuildImage, BuiltLayers
 from pants_kaniko.subsystem import KanikoSubsystem
 from pants_kaniko.target_types import KanikoSourceField
@@ -37,11 +37,13 @@ async def run_image(
     environment: EffectEnvironment,
     options: KanikoSubsystem,
     run: RunId,
+    platform: OwnPlatform,
 ) -> RunRequest:
     planned = await Get(PlannedImage, PlanRequest(field_set.address))
     handle = planned.handle
-    built = await Get(BuiltLayers, BuildImage(handle, run))
-    image = output.assembled(built)
+    only = delivery.runnable(handle, platform.value)
+    built = await Get(BuiltLayers, BuildImage(handle, run, only=only))
+    image = output.assembled(built).images[0]
     network = field_set.network.value or options.network
     body = delivery.run_request(image, built.sources, handle.settings, network)
     request = FileContent(shapes.REQUEST, body)
