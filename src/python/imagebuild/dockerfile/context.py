@@ -67,30 +67,37 @@ class Context:
         exclusion = Exclusion(exclude) if exclude else None
         selected: Set[str] = set()
         for item in found:
-            own: Set[str] = set()
-            anchor = self._resolve(item.path if item.base is None else item.base, own)
-            real = anchor
-            if item.base is not None:  # from the base on, no link is followed
-                real = _join(anchor, item.path)
-                own.update({real} & self._entries.keys())
-            own.update(self._listing.below(real))
-            selected.update(own if exclusion is None else self._kept(item, anchor, own, exclusion))
+            way: Set[str] = set()
+            anchor = self._resolve(item.path if item.base is None else item.base, way)
+            if not self._is_there(anchor):
+                raise _leads_nowhere(item.path, anchor)
+            # From the base of --parents on, no link is followed.
+            real = anchor if item.base is None else _join(anchor, item.path)
+            inside: AbstractSet[str] = {real, *self._listing.below(real)}
+            if exclusion is not None:
+                if item.base is None and not self.is_directory(real):
+                    if exclusion.drops_source(item.path):
+                        continue
+                else:
+                    inside = self._kept(anchor, real, exclusion)
+            selected.update(way, inside)
         full = {above for path in selected for above in _directories(path)}
-        chosen = sorted(selected - full)
-        facts = (fact for path in chosen for fact in _facts(self._entries[path]))
+        chosen = sorted(selected - full - {"."})
+        facts = (fact for path in chosen for fact in _facts(self._entry(path)))
         return ContextInput(canonical.fingerprint(list(facts)), tuple(chosen))
 
-    def _kept(
-        self, item: Found, anchor: str, own: Set[str], exclusion: Exclusion
-    ) -> AbstractSet[str]:
-        if item.base is None and not self.is_directory(anchor):
-            return set() if exclusion.drops_source(item.path) else own
-        below = (
-            {path: path for path in own}
-            if anchor == "."
-            else {path: path[len(anchor) + 1 :] for path in own if path.startswith(anchor + "/")}
-        )
-        return own - {path for path, relative in below.items() if exclusion.drops(relative)}
+    def _kept(self, anchor: str, real: str, exclusion: Exclusion) -> Set[str]:
+        """What patterns, relative to `anchor`, leave of `real`: directories too, for they stay when all in them goes."""
+        start = 0 if anchor == "." else len(anchor) + 1
+        under = "" if real == "." else f"{real}/"
+        below = self._listing.below(real)
+        made = {above for path in below for above in _directories(path) if above.startswith(under)}
+        paths = {real, *below, *made}
+        return {path for path in paths if path == anchor or not exclusion.drops(path[start:])}
+
+    def _entry(self, path: str) -> ContextEntry:
+        """A directory that is only implied has none of its own."""
+        return self._entries.get(path) or ContextEntry(path, "dir")
 
     def at(self, path: str) -> ContextInput:
         """The input that holds the one `path` that a mount names, with all that is in it.
@@ -148,9 +155,10 @@ class Context:
         return close[0] if close else ""
 
     def _exists(self, path: str) -> bool:
-        if path == "." or path in self._entries or self._listing.below(path):
-            return True
-        return self._entry_behind_links(path) is not None
+        return self._is_there(path) or self._entry_behind_links(path) is not None
+
+    def _is_there(self, path: str) -> bool:
+        return path == "." or path in self._entries or bool(self._listing.below(path))
 
     def _entry_behind_links(self, path: str) -> Optional[str]:
         """Where `path` leads when a directory on the way is a link; None where it leads nowhere."""
@@ -160,7 +168,7 @@ class Context:
         if not above or self._entries[above].kind != "symlink":
             return None
         found = self._resolve(path, set())
-        return found if found in self._entries or self._listing.below(found) else None
+        return found if self._is_there(found) else None
 
     def _resolve(self, path: str, selected: Set[str]) -> str:
         """`path` with every link on the way followed; the links and what is found join `selected`."""
@@ -214,6 +222,13 @@ def _check_inside(source: str) -> None:
             hint="build from a directory that holds it (`context_root`), or add the target that owns it to "
             "`dependencies`",
         )
+
+
+def _leads_nowhere(path: str, end: str) -> SourceNotInContextError:
+    return SourceNotInContextError(
+        f'"{path}" is a link that leads to "{end}", which is not in the build context',
+        hint="add what it points to, or see whether .dockerignore excludes it",
+    )
 
 
 def _leaves(path: str) -> OutsideContextError:

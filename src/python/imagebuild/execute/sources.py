@@ -5,6 +5,7 @@ Both speak of paths inside their own root; a context's path that leaves its root
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -68,8 +69,14 @@ class ContextSource:
     def children(self, path: bytes) -> Sequence[bytes]:
         try:
             return sorted(os.listdir(self._at(path)))
-        except (FileNotFoundError, NotADirectoryError):
-            return ()
+        except OSError as error:
+            if error.errno in (
+                errno.ENOENT,
+                errno.ENOTDIR,
+                errno.ELOOP,
+            ):  # links may go in a circle
+                return ()
+            raise
 
     def walk(self, path: bytes) -> Iterator[Tuple[bytes, Found]]:
         todo = [(b"", name) for name in reversed(self.children(path))]
