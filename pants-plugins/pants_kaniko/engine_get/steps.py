@@ -13,6 +13,7 @@ from pants.util.logging import LogLevel
 from imagebuild import canonical
 from imagebuild.execute.pure_requests import StepResult
 from imagebuild.execute.requests import LookupResult, PrepareResult, RecordResult
+from imagebuild.oci.hash import Hash
 from pants_kaniko import linked, report, shapes, stack
 from pants_kaniko.calls import ExecutorAnswer, ExecutorCall
 from pants_kaniko.requests import (
@@ -80,6 +81,7 @@ async def run_step(run: RunStep) -> BuiltStep:
     request, below = run.request, run.below
     lookup = await Get(CacheLookup, LookupCall(request.handle))
     step = stack.ready_step(request, below, lookup)
+    remotes: Tuple[Hash, ...] = ()
     if step is None:
         cache = stack.cache_now(request.handle.settings, lookup)
         prepared = (await Get(PreparedStep, PrepareStep(run, cache))).result
@@ -88,14 +90,14 @@ async def run_step(run: RunStep) -> BuiltStep:
             return stack.completed(request, below, hit.layer, hit.source, prepared.step)
         if prepared.missing or prepared.step is None:
             return stack.blocked(request, prepared.missing)
-        step = prepared.step
+        step, remotes = prepared.step, prepared.remotes
     context = await Get(
         Digest, CreateDigest(shapes.context_entries(request.handle, request.number))
     )
-    call = shapes.step_call(request, step, below, context)
+    call = shapes.step_call(request, step, below, context, remotes)
     answer = await Get(ExecutorAnswer, ExecutorCall, call)
     if answer.exit_code == shapes.EXIT_LAYER_MISSING:
-        return stack.blocked(request, stack.suspects(request, below))
+        return stack.blocked(request, stack.suspects(request, below, remotes))
     raw = report.step_result_of(answer, request.handle, request.number)
     layer = canonical.loads(StepResult, raw).layer
     return stack.completed(request, below, layer, BUILT, step, answer.milliseconds)
