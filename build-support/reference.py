@@ -23,6 +23,7 @@ from pants.option.subsystem import Subsystem
 
 from imagebuild.dockerfile.instructions import INSTRUCTIONS
 from imagebuild.dockerfile.mount_options import KINDS, OPTIONS
+from imagebuild.dockerfile.substitution_forms import FORMS, VARIABLES, Form
 from pants_kaniko.build_fields import COMPRESSIONS, NETWORKS
 from pants_kaniko.registries import ALL_DEFAULT_REGISTRIES
 from pants_kaniko.subsystem import RUNTIMES, KanikoExecutor, KanikoSubsystem
@@ -60,6 +61,7 @@ def render(page: str, root: Path) -> str:
         "options": options(KanikoSubsystem),
         "executor options": options(KanikoExecutor),
         "instructions": instructions(),
+        "substitutions": substitutions(),
         "refused": refused(root / GOLDEN_ERRORS),
     }
     for name, text in parts.items():
@@ -180,6 +182,19 @@ def instructions() -> str:
             sample = f"`{flag.example}`" if flag.example else ""
             flags.append(_row(f"{keyword} `--{flag.name}`", flag.help, sample))
     return "\n".join([*rows, *flags, "", *_mount_options()])
+
+
+def substitutions() -> str:
+    variables = ", ".join(f'`{name}` is `"{value}"`' for name, value in VARIABLES.items())
+    rows = [
+        _row(f"`{form.operator}`", form.help, f"`{form.example}`", _result(form)) for form in FORMS
+    ]
+    head = ["| behind the name | gives | example | result |", "| --- | --- | --- | --- |"]
+    return "\n".join([f"In the examples {variables}.", "", *head, *rows])
+
+
+def _result(form: Form) -> str:
+    return f"`{form.result}`" if form.result else "nothing"
 
 
 def _mount_options() -> List[str]:

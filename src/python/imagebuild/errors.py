@@ -129,10 +129,6 @@ class ExpansionError(DockerfileError):
     pass
 
 
-class NotSupportedYetError(DockerfileError):
-    """Valid for Docker, known to us, and not built yet: refused by name rather than ignored."""
-
-
 class RefusedError(DockerfileError):
     """Valid for Docker, and asks for what no build gets here; never ignored."""
 

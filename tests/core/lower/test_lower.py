@@ -14,6 +14,7 @@ from imagebuild.dockerfile.parse import parse
 from imagebuild.errors import ImageBuildError, OutsideContextError
 from imagebuild.llb.keys import StepGraph, input_steps
 from imagebuild.llb.plan import ContextEntry, ContextInput, Plan
+from imagebuild.llb.remote import remote_base
 from imagebuild.lower import base_refs
 from imagebuild.oci.config import ConfigFile, History
 from support.dockerfile_texts import BYTES, dockerfile_lines
@@ -58,7 +59,9 @@ def test_a_plan_is_sound(lines: List[str]) -> None:
             assert all(state.step is None or state.step < number for state in states)
         steps = [entry.step for entry in result.history if entry.step is not None]
         assert sorted(set(steps)) == steps
-        assert len(input_steps(StepGraph.of(result, 0))) == len(result.steps)
+        fetched = [remote_base(source, PLATFORM) for source in result.remotes]
+        graph = StepGraph.of(result.with_remotes(fetched), 0)
+        assert len(input_steps(graph)) == len(result.steps)
 
 
 @settings(max_examples=40)
