@@ -9,6 +9,7 @@ up, on a directory that meets a link to a directory, the link is followed.
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from functools import partial
 from typing import BinaryIO, Dict, Hashable, Optional
 
@@ -28,7 +29,7 @@ ROOT_OWNER: Owner = (0, 0)
 
 
 class Copier:
-    """One action with its owner settled. Names of one file stay one file.
+    """One action with its owner settled. Names of one file stay one file where one source has them, as in BuildKit.
 
     :param owner: of --chown, None where it is not given.
     :param spool: where archives are unpacked to.
@@ -40,17 +41,23 @@ class Copier:
         self.draft, self.action, self.owner, self.spool = draft, action, owner, spool
         self.made_owner: Owner = owner or ROOT_OWNER
         self.dest = to_bytes(action.dest)
+        self._names: object = None
 
     def copy(self, source: Source) -> None:
         """:raises ContextError: for sources that are not there, and places that cannot be written."""
-        for selected in selection(source, self.action):
-            if selected.is_dir:
-                self._directory(source, selected)
-            elif self.action.unpack and self._is_archive(source, selected):
-                self._unpack(source, selected)
-            else:
-                dest = self._file_place(selected.name)
-                self._place(source, selected.real, selected.found, dest)
+        for pattern in self.action.sources:
+            self._names = object()
+            for selected in selection(source, replace(self.action, sources=(pattern,))):
+                self._copy(source, selected)
+
+    def _copy(self, source: Source, selected: Selected) -> None:
+        if selected.is_dir:
+            self._directory(source, selected)
+        elif self.action.unpack and self._is_archive(source, selected):
+            self._unpack(source, selected)
+        else:
+            dest = self._file_place(selected.name)
+            self._place(source, selected.real, selected.found, dest)
 
     def write(self, file: InlineFile) -> None:
         """A here-document: like a file of the context, mode 0644."""
@@ -103,7 +110,7 @@ class Copier:
             return
         made = altered(made, kind=FILE, linkname=b"")
         leader = entry.linkname if entry.kind == HARDLINK else real
-        inode: Optional[Hashable] = None if layer == NO_LAYER else (self, layer, leader)
+        inode: Optional[Hashable] = None if layer == NO_LAYER else (self._names, layer, leader)
         self.draft.place(made, partial(self._open, source, real), self.made_owner, inode)
 
     def _mode(self, entry: Entry) -> int:
