@@ -23,6 +23,7 @@ import urllib.request
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -95,14 +96,17 @@ _DIRECTORIES: Tuple[Tuple[str, int, int], ...] = (
 )
 
 
-def image_of(layers: Sequence[bytes], config: Optional[Dict[str, object]] = None) -> Image:
+def image_of(
+    layers: Sequence[bytes], config: Optional[Dict[str, object]] = None, architecture: str = ""
+) -> Image:
     """An image of uncompressed layer tars.
 
     :param config: members of the image's ``config`` object.
+    :param architecture: in GOARCH words; "" for this machine's.
     """
     packed = [gzip.compress(layer, 1, mtime=0) for layer in layers]
     document = {
-        "architecture": MACHINES.get(platform.machine(), platform.machine()),
+        "architecture": architecture or MACHINES.get(platform.machine(), platform.machine()),
         "os": "linux",
         "config": config or {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]},
         "rootfs": {"type": "layers", "diff_ids": [digest_of(layer) for layer in layers]},
@@ -117,6 +121,17 @@ def image_of(layers: Sequence[bytes], config: Optional[Dict[str, object]] = None
     }
     blobs = {digest_of(blob): blob for blob in [raw, *packed]}
     return Image(json.dumps(manifest, sort_keys=True).encode(), blobs)
+
+
+def push_index(images: Dict[str, Image], reference: str) -> str:
+    """Push an image for each architecture, and their index as `reference`; its digest."""
+    entries = []
+    for architecture, image in images.items():
+        push(image, f"{reference}-{architecture}")
+        entry = _descriptor(MANIFEST_TYPE, image.manifest)
+        entries.append({**entry, "platform": {"os": "linux", "architecture": architecture}})
+    index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries}
+    return push(Image(json.dumps(index, sort_keys=True).encode(), {}), reference)
 
 
 def push(image: Image, reference: str, headers: Optional[Dict[str, str]] = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Optional
 
 import pytest
@@ -15,7 +16,7 @@ from imagebuild.oci import media_types
 from imagebuild.oci.config import Config, ConfigFile, History
 from imagebuild.oci.descriptor import Descriptor, Layer, Platform
 from imagebuild.oci.hash import Hash
-from imagebuild.oci.manifest import parse
+from imagebuild.oci.manifest import Index, parse
 
 AMD64 = Platform("linux", "amd64")
 
@@ -121,3 +122,62 @@ def test_created_is_the_epoch_or_nothing(epoch: Optional[int]) -> None:
 @pytest.mark.parametrize("seconds, text", TIMES.items())
 def test_times_are_written_as_the_image_spec_has_them(seconds: int, text: str) -> None:
     assert text == rfc3339(seconds)
+
+
+def images(*architectures: str) -> ImageSet:
+    """An image for each, over a base that says it is what it is."""
+    platforms = [Platform("linux", name) for name in architectures]
+    made = []
+    for platform in platforms:
+        config = replace(BASE.config, platform=platform)
+        built = replace(plan(), bases=(replace(BASE, config=config),), platform=platform)
+        made.append(assemble(built, [layer(f"run {platform}"), None], 0))
+    return ImageSet.of(made, platforms)
+
+
+def test_one_image_needs_no_index() -> None:
+    one = images("amd64")
+
+    assert b"" == one.index_bytes
+    assert (one.images[0].manifest_bytes,) == one.manifests
+    assert one.images[0].descriptor() == one.descriptor()
+
+
+def test_an_index_has_a_manifest_for_each_platform_and_comes_last() -> None:
+    both = images("amd64", "arm64")
+
+    index = parse(both.manifests[-1])
+    assert isinstance(index, Index)
+    assert media_types.OCI_INDEX == both.descriptor().media_type
+    assert both.digest == Hash.of(both.index_bytes) == Hash.of(both.manifests[-1])
+    for image, name in zip(both.images, ("amd64", "arm64")):
+        found = index.for_platform(Platform("linux", name))
+        assert found == image.descriptor()
+
+
+def test_an_index_says_what_was_asked_for() -> None:
+    """A stage may be of another platform than the build: `FROM --platform` with a constant."""
+    one = images("amd64").images[0]
+
+    index = parse(ImageSet.of([one, one], [AMD64, Platform("linux", "arm64")]).index_bytes)
+    assert isinstance(index, Index)
+    assert ["linux/amd64", "linux/arm64"] == [str(item.platform) for item in index.manifests]
+    assert 1 == len({item.digest for item in index.manifests})
+
+
+def test_layers_that_images_share_are_there_once() -> None:
+    both = images("amd64", "arm64")
+
+    assert (layer("base"), layer("run linux/amd64"), layer("run linux/arm64")) == both.layers
+
+
+def test_a_layout_of_an_index_names_the_index() -> None:
+    both = images("amd64", "arm64")
+    files = dict(layout_files(both, ["a:1"]))
+
+    (entry,) = json.loads(files["index.json"])["manifests"]
+    assert (media_types.OCI_INDEX, str(both.digest)) == (entry["mediaType"], entry["digest"])
+    assert "platform" not in entry
+    for data in (*both.manifests, *both.configs):
+        assert data == files[f"blobs/sha256/{Hash.of(data).hex}"]
+    assert 2 + 3 + 2 == len(files)
