@@ -416,6 +416,13 @@ def test_an_odd_url_is_not_fetched(url: str) -> None:
     assert "can't be reached" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["n" * 256, ".wh.x", ".wh..wh..opq"])
+def test_a_name_that_no_image_can_hold(name: str, web: FaultProxy, machine: Machines) -> None:
+    with pytest.raises(RemoteError, match="ends in a name"):
+        pin(HttpSource(f"{web.url}/{name}", name), machine())
+    assert [] == web.seen
+
+
 def test_a_token_in_a_query_is_in_no_message(web: FaultProxy) -> None:
     with pytest.raises(RemoteError) as caught:
         fetch(f"{web.url}/f?token=s3cret", BytesIO())

@@ -18,7 +18,7 @@ from imagebuild.registry.endurance import Pace, persist
 from imagebuild.registry.exchange import Request
 from imagebuild.registry.transport import Transport
 from imagebuild.remote.complaints import translated
-from imagebuild.remote.urls import sendable
+from imagebuild.remote.urls import check_name, sendable
 
 if TYPE_CHECKING:
     from imagebuild.registry.wire import Answer
@@ -72,6 +72,7 @@ class HttpFetch:
         self._transport, self._source, self._file = transport, source, file
         self._max_bytes = max_bytes
         self._url = sendable(source.url)
+        check_name(source.url, source.name)
         self._purpose = f'fetching "{shown(source)}"'
         self._sha256, self._offset = hashlib.sha256(), 0
         self._visit = Visit("")

@@ -11,6 +11,8 @@ from imagebuild.registry.origin import redact
 
 HTTP_SCHEMES = ("http", "https")
 GIT_SCHEMES = ("https", "http", "ssh", "git")
+MAX_NAME = 255
+_RESERVED = ".wh."
 _SCP = re.compile(r"\w[\w-]*@\w[\w.-]*:[^-\x00-\x20\x7f][^\x00-\x20\x7f]*\Z", re.ASCII)
 
 _MEANING = "!#$%&'()*+,/:;=?@[]~"
@@ -24,6 +26,16 @@ def sendable(url: str) -> str:
     """
     check(url, HTTP_SCHEMES)
     return quote(url.partition("#")[0], safe=_MEANING)
+
+
+def check_name(url: str, name: str) -> None:
+    """:raises RemoteError: for a file's name that no file system, or no layer, can hold."""
+    if len(name.encode("utf-8", "surrogateescape")) > MAX_NAME or name.startswith(_RESERVED):
+        raise RemoteError(
+            f'"{redact(url)}" ends in a name that no file of an image can have',
+            expected=f'at most {MAX_NAME} bytes, and not "{_RESERVED}" at its start',
+            hint="fetch it in a RUN, under another name",
+        )
 
 
 def check_repository(url: str) -> None:
