@@ -128,6 +128,16 @@ def test_other_bytes_rebuild_what_follows(here: Machine, web: FaultProxy) -> Non
     assert ("built", "built") == here.build(dockerfile).origins
 
 
+def test_a_linked_one_outlives_a_change_below_it(here: Machine, web: FaultProxy) -> None:
+    dockerfile = f"FROM BASE\nRUN echo {{}} > /below\nADD --link --checksum={CHECKSUM} {web.url}/tool /tool\n"
+    here.build(dockerfile.format(1))
+
+    again = here.build(dockerfile.format(2))
+
+    assert ("built", "local") == again.origins
+    assert 1 == len(web.seen)
+
+
 def test_a_fetched_file_that_the_store_lost_is_fetched_again(
     here: Machine, web: FaultProxy
 ) -> None:
