@@ -203,7 +203,15 @@ JUMBLE = st.lists(
     ),
     max_size=20,
 ).map("".join)
+IN_DOCUMENTS = st.builds(
+    lambda line, body: b"FROM debian\n" + line + b" <<EOF /x\n" + body + b"\nEOF\n",
+    st.sampled_from([b"RUN", b"RUN cat", b"COPY", b"ADD a", b"ONBUILD RUN", b"ONBUILD COPY"]),
+    st.one_of(
+        st.binary(max_size=20), JUMBLE.map(lambda text: text.encode("utf-8", "surrogatepass"))
+    ),
+)
 BYTES = st.one_of(
+    IN_DOCUMENTS,
     st.binary(max_size=60),
     JUMBLE.map(lambda text: text.encode("utf-8", "surrogatepass")),
     JUMBLE.map(

@@ -17,6 +17,7 @@ _TAKES_HEREDOCS = re.compile(r"\s*(?:ONBUILD\s+)?(?:ADD|COPY|RUN)\s", re.IGNOREC
 _HEREDOC = re.compile(r"[0-9]*<<(-?)([^<]+)\Z")
 _BLANKS_BEHIND = re.compile(r"(<<-?)[\t\v\f ]+(?=[^\s<])")
 _LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _ESCAPE = "\\"  # here-documents know no other, whatever the escape directive says
 
 
@@ -62,6 +63,11 @@ class Heredoc:
     def lines(self) -> str:
         """What stands below the instruction, its terminator included."""
         return self.content + self.name
+
+
+def as_unicode(text: str) -> str:
+    """`text` for an image's config, which is JSON: bytes of a here-document that are not UTF-8 are marked."""
+    return _SURROGATES.sub("\ufffd", text)
 
 
 def joined(text: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Tuple
 
 from imagebuild.dockerfile.flags import FlagValues
-from imagebuild.dockerfile.heredoc import Heredoc
+from imagebuild.dockerfile.heredoc import Heredoc, as_unicode
 from imagebuild.dockerfile.instructions.base import Doc, Instruction, needs_text
 from imagebuild.dockerfile.lexer import RawInstruction
 from imagebuild.llb.state import Change, StageState
@@ -48,5 +48,5 @@ class Onbuild(Instruction):
         return "\n".join((self.line, *(document.lines for document in self.files)))
 
     def apply(self, state: StageState) -> Change:
-        triggers = (*state.config.on_build, self.trigger)
+        triggers = (*state.config.on_build, as_unicode(self.trigger))
         return Change(state.with_config(on_build=triggers), None)

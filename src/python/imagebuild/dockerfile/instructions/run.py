@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Tuple
 
 from imagebuild.dockerfile.flags import Flag, FlagTexts, FlagValues
-from imagebuild.dockerfile.heredoc import Heredoc, is_alone
+from imagebuild.dockerfile.heredoc import Heredoc, as_unicode, is_alone
 from imagebuild.dockerfile.instructions.base import ContextPath, Doc, Expansion, Instruction
 from imagebuild.dockerfile.instructions.commands import CommandLine, command_of
 from imagebuild.dockerfile.lexer import RawInstruction
@@ -72,6 +72,10 @@ class Run(Instruction):
             raise DockerfileSyntaxError(
                 "the list names no program", expected='RUN ["program", ...]'
             )
+        if any("\0" in document.content for document in raw.heredocs):
+            raise DockerfileSyntaxError(
+                "a here-document holds a NUL character, which no command line can", hint="remove it"
+            )
         mounts = tuple(parse_mount(text) for text in flags.all("mount"))
         return {"command": command, "network": network, "mounts": mounts, "files": raw.heredocs}
 
@@ -105,7 +109,7 @@ class Run(Instruction):
         args = [f"{name}={state.env.get(name, value or '')}" for name, value in state.args.items()]
         said = " ".join((*([f"|{len(args)}", *args] if args else ()), *argv))
         warnings = (*command.warnings, *place.warnings, *expands.warnings)
-        return Change(state, f"RUN {said}", op, tuple(place.inputs), warnings)
+        return Change(state, as_unicode(f"RUN {said}"), op, tuple(place.inputs), warnings)
 
     def _command(self) -> Tuple[CommandLine, Tuple[ScriptMount, ...]]:
         """What is run once the here-documents are where they belong (Dockerfile reference, "Here-Documents").
