@@ -36,9 +36,16 @@ _CODE = (
     0xD4000001,  # svc #0
 )
 
+# $1: where to mount, $2: the entry, $3: its name
 _REGISTER = """\
 mount -t binfmt_misc none "$1" && printf %s "$2" > "$1/register" && echo ready && cat
 printf %s -1 > "$1/$3"
+"""
+_DISABLE = """\
+mount -t binfmt_misc none "$1" || exit 1
+for entry in "$1"/*; do grep -qs '^magic .*b700$' "$entry" && printf 0 > "$entry" && found="$found $entry"; done
+echo ready && cat
+for entry in $found; do printf 1 > "$entry"; done
 """
 
 
@@ -78,8 +85,23 @@ def emulator(directory: Path, flags: str = "F") -> Iterator[None]:
     magic = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
     mask = r"\xff" * 7 + r"\x00" + r"\xff" * 8 + r"\xfe\xff\xff\xff"
     entry = f":{name}:M::{magic}:{mask}:{qemu}:{flags}"
+    with _helper(_REGISTER, str(place), entry, name):
+        yield
+
+
+@contextlib.contextmanager
+def no_emulator(directory: Path) -> Iterator[None]:
+    """Keep the kernel from running arm64 programs until the block ends, whatever the machine has registered."""
+    place = directory / "binfmt"
+    place.mkdir(parents=True, exist_ok=True)
+    with _helper(_DISABLE, str(place)):
+        yield
+
+
+@contextlib.contextmanager
+def _helper(script: str, *arguments: str) -> Iterator[None]:
     helper = subprocess.Popen(
-        ["unshare", "--mount", "sh", "-c", _REGISTER, "sh", str(place), entry, name],
+        ["unshare", "--mount", "sh", "-c", script, "sh", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
