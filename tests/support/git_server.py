@@ -71,12 +71,15 @@ class Repository:
 
 @dataclass
 class GitServer:
-    """:param seen: "METHOD PATH" of every request."""
+    """:param seen: "METHOD PATH" of every request.
+    :param old: speak protocol version 0 only, in which a client gets what refs name and nothing else.
+    """
 
     root: Path
     address: str
     seen: List[str] = field(default_factory=list)
     dumb: bool = False
+    old: bool = False
     options: Dict[str, str] = field(default_factory=dict)
 
     def url(self, name: str) -> str:
@@ -137,7 +140,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             "CONTENT_TYPE": self.headers.get("content-type") or "",
             "CONTENT_LENGTH": str(len(body)),
             "HTTP_CONTENT_ENCODING": self.headers.get("content-encoding") or "",
-            "GIT_PROTOCOL": self.headers.get("git-protocol") or "",
+            "GIT_PROTOCOL": "" if server.old else self.headers.get("git-protocol") or "",
             "GIT_CONFIG_GLOBAL": "/dev/null",
         }
         done = subprocess.run(

@@ -357,8 +357,7 @@ def test_a_server_of_plain_files(repository: Repository, machine: Machines, tmp_
 def test_a_server_that_gives_no_single_commits(
     git: GitServer, repository: Repository, machine: Machines
 ) -> None:
-    """As before protocol version 2."""
-    git.options.update({"protocol.version": "0", "uploadpack.allowAnySHA1InWant": "false"})
+    git.old = True
     old = repository.commit({"f": "old"})
     repository.commit({"f": "new"})
     url = git.publish(repository, "r.git")
@@ -381,6 +380,50 @@ def test_a_commit_that_no_branch_holds_any_more(
     assert {"f": ("f", 0o644, b"old")} == members(machine().store, tree)
 
 
+def copied(got: Dict[str, Member], path: Path) -> Repository:
+    """The fetched files, on disk."""
+    path.mkdir()
+    for name, (kind, mode, content) in got.items():
+        if kind == "d":
+            (path / name).mkdir(exist_ok=True)
+        else:
+            (path / name).write_bytes(content)
+            (path / name).chmod(mode)
+    return Repository(path)
+
+
+@pytest.mark.parametrize("old_server", [False, True], ids=["today's server", "old server"])
+@pytest.mark.parametrize("keep", [False, True], ids=["files", "with .git"])
+def test_a_branch_that_moved_on_after_it_was_pinned(
+    keep: bool,
+    old_server: bool,
+    git: GitServer,
+    repository: Repository,
+    machine: Machines,
+    tmp_path: Path,
+) -> None:
+    """What was pinned is what is fetched, whether or not the server gives single commits."""
+    git.old = old_server
+    repository.commit({"f": "older"})
+    old = repository.commit({"f": "old"})
+    url = git.publish(repository, "r.git")
+    source = pin(GitSource(url, "main", keep_git_dir=keep), machine())
+    first = fetched_tree(source, 0, machine("first"))
+    repository.commit({"f": "new"})
+    git.publish(repository, "r.git")
+
+    layer = fetched_tree(source, 0, machine("second"))
+
+    got = members(machine("second").store, layer)
+    assert b"old" == got["f"][2]
+    assert first.diff_id == layer.diff_id
+    if keep:
+        copy = copied(got, tmp_path / "copy")
+        assert [old, old] == copy.git("rev-parse", "HEAD", "main").split()
+        assert "1" == copy.git("rev-list", "--count", "HEAD"), "no history"
+        copy.git("fsck", "--strict")
+
+
 def test_git_is_kept_and_is_a_repository(
     git: GitServer, repository: Repository, machine: Machines, tmp_path: Path
 ) -> None:
@@ -389,14 +432,7 @@ def test_git_is_kept_and_is_a_repository(
     url = git.publish(repository, "r.git")
 
     got = fetch(GitSource(url, "v1", keep_git_dir=True), machine())
-    copy = Repository(tmp_path / "copy")
-    copy.path.mkdir()
-    for name, (kind, mode, content) in got.items():
-        if kind == "d":
-            (copy.path / name).mkdir(exist_ok=True)
-        else:
-            (copy.path / name).write_bytes(content)
-            (copy.path / name).chmod(mode)
+    copy = copied(got, tmp_path / "copy")
 
     assert commit == copy.git("rev-parse", "HEAD")
     assert commit == copy.git("rev-parse", "v1^{commit}")

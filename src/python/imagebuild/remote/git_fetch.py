@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from functools import partial
-from typing import Iterator, List, Tuple
+from typing import Callable, Iterator, List, Tuple
 
 from imagebuild.errors import RemoteError
 from imagebuild.layer.removal import remove_path
@@ -21,6 +21,7 @@ from imagebuild.remote.git import ANSWER_SECONDS, FETCH_SECONDS, Git, GitError
 from imagebuild.remote.git_refs import check_source, failed, patiently
 
 _GIT_DIR = ".git"
+_OWN_NAMES = ("refs/heads/", "refs/tags/")
 _LEFTOVERS = ("logs", "hooks", "FETCH_HEAD", "ORIG_HEAD", "description", "COMMIT_EDITMSG", "index")
 # A server that cannot give one commit alone, or gives only what its refs lead to (and any server of plain files).
 _ASK_OTHERWISE = re.compile(
@@ -66,17 +67,18 @@ class GitCheckout:
     def _fetch(self) -> None:
         """Ask for as little as the server can give alone: the commit, its ref, all of its history, or everything."""
         source = self._source
-        named = not is_commit(source.ref)
         commit, ref = source.checksum, f"+{source.ref}:{_kept(source.ref)}"
         asked: List[Tuple[str, ...]] = [("--depth=1", commit), (commit,)]
-        if named:
-            by_ref: List[Tuple[str, ...]] = [("--depth=1", ref), (ref,)]
-            # A kept repository has the branch or tag that it was asked for.
-            asked = by_ref if keeps_git_dir(source) else [asked[0], *by_ref]
+        if not is_commit(source.ref):
+            asked = [("--depth=1", commit), ("--depth=1", ref), (ref,)]
+            if keeps_git_dir(source):  # it has the branch or tag that it was asked for
+                asked[:2] = reversed(asked[:2])
         asked.append(("+refs/*:refs/remotes/origin/*",))
         for number, words in enumerate(asked):
             options = [word for word in words if word.startswith("--")]
             refs = [word for word in words if not word.startswith("--")]
+            if not options and os.path.exists(os.path.join(self._directory, _GIT_DIR, "shallow")):
+                options = ["--unshallow"]
             arguments = (
                 "fetch",
                 "-q",
@@ -93,17 +95,17 @@ class GitCheckout:
             except GitError as error:
                 if number + 1 == len(asked) or not _ASK_OTHERWISE.search(error.said):
                     raise
-            if self._has(commit):
+            if self._has(f"{commit}^{{commit}}", commit):
                 return
         raise RemoteError(
             f'"{shown(source)}" does not have the commit {commit} any more',
             hint="the ref was moved while it was fetched (build again), or the history was rewritten (name another commit)",
         )
 
-    def _has(self, commit: str) -> bool:
+    def _has(self, name: str, commit: str) -> bool:
+        """Does `name` lead to `commit` here?"""
         try:
-            self._run("cat-file", "-e", f"{commit}^{{commit}}")
-            return True
+            return self._run("rev-parse", "-q", "--verify", name).decode().strip() == commit
         except GitError:
             return False
 
@@ -137,11 +139,23 @@ class GitCheckout:
             os.makedirs(os.path.join(path, "refs"), exist_ok=True)
             git = partial(self._git.run, f"--git-dir={path}", seconds=FETCH_SECONDS)
             try:
+                if path == top:
+                    self._narrow(git)
                 git("repack", "-q", "-a", "-d", "-f", "-n", "--window=0")
                 git("prune", "--expire=now")
                 git("read-tree", "HEAD")
             except GitError as error:
                 raise failed(self._source, error, "its .git cannot be kept") from None
+
+    def _narrow(self, git: Callable[..., bytes]) -> None:
+        """Have the ref be the commit, though its remote may have moved it since, and the commit be without history, though
+        the server may have sent it. An annotated tag stays one."""
+        ref, commit = self._source.ref, self._source.checksum
+        if ref.startswith(_OWN_NAMES) and not self._has(f"{ref}^{{commit}}", commit):
+            git("update-ref", ref, commit)
+        if b"\nparent " in git("cat-file", "commit", commit):
+            with open(os.path.join(self._directory, _GIT_DIR, "shallow"), "w") as file:
+                file.write(f"{commit}\n")
 
     def _run(self, *arguments: str, seconds: int = ANSWER_SECONDS) -> bytes:
         return self._git.run(*arguments, directory=self._directory, seconds=seconds)
@@ -155,7 +169,7 @@ def _remove(directory: str, *names: str) -> None:
 
 def _kept(ref: str) -> str:
     """Where a fetched ref lies: a branch and a tag under their own names."""
-    return ref if ref.startswith(("refs/heads/", "refs/tags/")) else "refs/remotes/origin/fetched"
+    return ref if ref.startswith(_OWN_NAMES) else "refs/remotes/origin/fetched"
 
 
 def _git_dirs(path: str) -> Iterator[str]:
