@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -18,6 +19,7 @@ from imagebuild.errors import UsageError
 from imagebuild.execute.credentials import lent_socket
 from imagebuild.execute.pure_requests import SshSource
 from imagebuild.llb.ops import BindMount, SshMount
+from imagebuild.runtime import syscalls
 from imagebuild.runtime.agent import lent_agent
 from support.steps import Steps
 
@@ -38,7 +40,10 @@ def agent(tmp_path: Path, key: Path) -> Iterator[Path]:
     """The user's own agent, with one key."""
     path = tmp_path / "user-agent"
     process = subprocess.Popen(
-        ("ssh-agent", "-D", "-a", str(path)), stdout=subprocess.DEVNULL, start_new_session=True
+        ("ssh-agent", "-D", "-a", str(path)),
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL),
     )
     while not path.exists():
         time.sleep(0.01)
