@@ -43,7 +43,9 @@ def agent(tmp_path: Path, key: Path) -> Iterator[Path]:
         ("ssh-agent", "-D", "-a", str(path)),
         stdout=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=lambda: syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL),
+        preexec_fn=lambda: syscalls.prctl(  # noqa: PLW1509 - no threads here
+            syscalls.PR_SET_PDEATHSIG, signal.SIGKILL
+        ),
     )
     while not path.exists():
         time.sleep(0.01)
