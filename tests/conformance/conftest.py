@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
@@ -10,9 +9,19 @@ import pytest
 from conformance.harness.bench import Bench, bench
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--doubt",
+        action="store_true",
+        help="put the cases that say buildah is no measure to it as well: one where it agrees fails",
+    )
+
+
 @pytest.fixture(scope="session")
-def on_the_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("conformance")) as made:
+def on_the_bench(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Bench]:
+    with bench(tmp_path_factory.mktemp("conformance"), request.config.getoption("--doubt")) as made:
         yield made
 
 

@@ -1,4 +1,4 @@
-"""stages"""
+"""Stages, triggers, platforms, and files of every kind: cases/{stages,onbuild,platform,files}.txt."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from conformance.harness.bench import Bench
 from conformance.harness.cases import Case, load
 
 
-@pytest.mark.parametrize("case", load("stages"), ids=str)
-def test_image_is_the_same(on_the_bench: Bench, case: Case) -> None:
+@pytest.mark.parametrize("case", load("stages", "onbuild", "platform", "files"), ids=str)
+def test_the_image_is_what_it_has_to_be(on_the_bench: Bench, case: Case) -> None:
     on_the_bench.check(case)

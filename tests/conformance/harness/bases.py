@@ -15,7 +15,14 @@ from typing import Any, Callable, Dict, List, Tuple
 from conformance.harness.flatten import Flat, apply, render
 from support.base_image import Image, busybox, busybox_layer, digest_of, image_of
 
+_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+_CONFIG = "application/vnd.docker.container.image.v1+json"
+
 PLAIN = {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]}
+
+# What an image on scratch has of its own, for BuildKit and buildah alike.
+DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 RICH = {
     "Cmd": ["--serve"],
@@ -134,8 +141,8 @@ def _stacked() -> Layers:
 
 def _many() -> Layers:
     return [
-        layer((f"many/{number}", {}), ("many/last", {"mode": 0o600 + number}))
-        for number in range(100)
+        layer((f"many/{number}", {}), ("many/last", {"mode": 0o600 + number % 64}))
+        for number in range(123)
     ]
 
 
@@ -156,24 +163,50 @@ BASES: Dict[str, Callable[[], Tuple[Layers, Dict[str, Any]]]] = {
 }
 
 
+# ``base/multi`` is an index: an image for each of these, with nothing but a file that says which it is.
+PLATFORMS = (("amd64", ""), ("arm64", ""), ("arm", "v7"))
+
+
+def multi() -> List[Image]:
+    """The images of ``base/multi`` and last their index, in the order in which they are to be pushed."""
+    images, manifests = [], []
+    for architecture, variant in PLATFORMS:
+        said = layer(("arch", {}), data=f"{architecture}{variant}\n".encode())
+        platform = {"architecture": architecture, "os": "linux"}
+        platform.update({"variant": variant} if variant else {})
+        images.append(_as_docker(image_of([said], {"Env": [f"ARCH={architecture}"]}), platform))
+        manifest = images[-1].manifest
+        described = {"mediaType": _MANIFEST, "digest": digest_of(manifest), "size": len(manifest)}
+        manifests.append({**described, "platform": platform})
+    index = {"schemaVersion": 2, "mediaType": _LIST, "manifests": manifests}
+    return [*images, Image(json.dumps(index, sort_keys=True).encode(), {})]
+
+
 @lru_cache(maxsize=None)
 def image(name: str) -> Image:
     """The image of ``base/NAME``, with the busybox layer below its own."""
     layers, config = BASES[name]()
-    made = image_of([_busybox(), *layers], config)
-    manifest = json.loads(made.manifest)
-    manifest["mediaType"] = "application/vnd.docker.distribution.manifest.v2+json"
-    manifest["config"]["mediaType"] = "application/vnd.docker.container.image.v1+json"
+    return _as_docker(image_of([_busybox(), *layers], config), {})
+
+
+def _as_docker(made: Image, platform: Dict[str, str]) -> Image:
+    """The same as docker schema 2, for another platform where one is given."""
+    manifest, blobs = json.loads(made.manifest), dict(made.blobs)
+    config = json.loads(blobs.pop(manifest["config"]["digest"]))
+    raw = json.dumps({**config, **platform}, sort_keys=True).encode()
+    blobs[digest_of(raw)] = raw
+    manifest["mediaType"] = _MANIFEST
+    manifest["config"] = {"mediaType": _CONFIG, "digest": digest_of(raw), "size": len(raw)}
     for descriptor in manifest["layers"]:
         descriptor["mediaType"] = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-    return Image(json.dumps(manifest, sort_keys=True).encode(), made.blobs)
+    return Image(json.dumps(manifest, sort_keys=True).encode(), blobs)
 
 
 @lru_cache(maxsize=None)
 def flat(over: str) -> Flat:
     """What a written expectation is compared against: ``base/NAME``, or nothing for "scratch"."""
     if over == "scratch":
-        return Flat({}, {}, "")
+        return Flat({}, {"Env": [DEFAULT_PATH]}, "")
     layers, config = BASES[over.partition("/")[2]]()
     nodes: Dict[bytes, Any] = {}
     for data in [_busybox(), *layers]:
@@ -184,6 +217,3 @@ def flat(over: str) -> Flat:
 @lru_cache(maxsize=None)
 def _busybox() -> bytes:
     return busybox_layer(busybox())
-
-
-__all__ = ["BASES", "digest_of", "flat", "image", "layer"]

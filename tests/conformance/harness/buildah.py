@@ -28,27 +28,29 @@ class Buildah:
 
     directory: Path
 
-    def build(self, case: Case, context: Path) -> Flat:
-        """Build the case and flatten its image.
+    def build(self, case: Case, context: Path) -> List[Flat]:
+        """Build the case and flatten its images, one for each platform that it is for.
 
         :raises OracleError: with what buildah said.
         """
+        return [self._build(case, context, platform) for platform in case.platforms or ("",)]
+
+    def _build(self, case: Case, context: Path, platform: str) -> Flat:
         out = self.directory / "out"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
-        self._run("bud", *_FLAGS, *self._arguments(case, context, out), str(context))
+        self._run("bud", *_FLAGS, *self._arguments(case, context, out, platform), str(context))
         image = (out / "id").read_text().strip()
         self._run("push", "--quiet", "--disable-compression", image, f"dir:{out / 'image'}")
         return flatten_dir(out / "image")
 
-    def _arguments(self, case: Case, context: Path, out: Path) -> List[str]:
+    def _arguments(self, case: Case, context: Path, out: Path, platform: str) -> List[str]:
         arguments = ["--iidfile", str(out / "id"), "--file", str(context / case.dockerfile)]
         for name, value in case.build_args:
             arguments += ["--build-arg", f"{name}={value}"]
-        for option in ("target", "platform"):
-            if option in case.options:
-                arguments += [f"--{option}", case.options[option]]
-        for label in case.options.get("labels", "").split():
+        arguments += ["--target", case.target] if case.target else []
+        arguments += ["--platform", platform] if platform else []
+        for label in case.labels:
             arguments += ["--label", label]
         for name, value in case.secrets:
             (out / f"secret-{name}").write_text(value)

@@ -85,6 +85,12 @@ class Case:
         return self.options.get("file", "Dockerfile")
 
     @property
+    def text(self) -> str:
+        """The Dockerfile's text."""
+        [text] = [file.text for file in self.files if file.path == self.dockerfile]
+        return text
+
+    @property
     def build_args(self) -> Tuple[Tuple[str, str], ...]:
         pairs = (word.partition("=") for word in shlex.split(self.options.get("args", "")))
         return tuple((name, value) for name, _, value in pairs)
@@ -104,16 +110,36 @@ class Case:
         return f"{self.topic}.txt:{self.line}"
 
     @property
+    def labels(self) -> Tuple[str, ...]:
+        return tuple(self.options.get("labels", "").split())
+
+    @property
+    def ssh(self) -> Tuple[str, ...]:
+        return tuple(self.options.get("ssh", "").split())
+
+    @property
+    def target(self) -> str:
+        return self.options.get("target", "")
+
+    @property
+    def platforms(self) -> Tuple[str, ...]:
+        return tuple(self.options.get("platforms", "").split())
+
+    @property
     def without_buildah(self) -> str:
         return self.options.get("without-buildah", "")
+
+    @property
+    def is_written(self) -> bool:
+        """Whether there is an expectation in the case itself."""
+        return self.tree is not None or self.config is not None
 
     @property
     def over(self) -> str:
         """The base that the written expectation is compared against: "scratch" or ``base/NAME``."""
         if "over" in self.options:
             return self.options["over"]
-        [text] = [file.text for file in self.files if file.path == self.dockerfile]
-        froms = re.findall(r"^FROM (?:--platform=\S+ )?(\S+)", text, re.MULTILINE)
+        froms = re.findall(r"^FROM (?:--platform=\S+ )?(\S+)", self.text, re.MULTILINE)
         if froms and re.fullmatch(r"scratch|base/\w+", froms[-1]):
             return str(froms[-1])
         raise CaseError(f"{self}: say with @over which base its expectation is compared against")
@@ -123,35 +149,41 @@ class Case:
 OPTIONS = {
     "args": "build arguments, as a shell would split them: A=1 B='two words'",
     "target": "the stage to build",
-    "platform": "what to build for, such as linux/arm64; else this machine's",
-    "platforms": "build for each of these, separated by commas",
+    "platforms": "what to build for, such as linux/arm64, or several with blanks between; else this machine's",
     "file": "the Dockerfile's path, if not Dockerfile",
     "section": "the heading of the Dockerfile reference that has the last word",
     "without-buildah": "why buildah is no measure here",
     "over": "the base that the written expectation is compared against",
     "secrets": "secrets as id=value",
-    "ssh": "an agent with one key, under this id",
+    "ssh": "ids under which there is an ssh agent",
     "labels": "labels given with the build: a=1 b=2",
-    "epoch": "SOURCE_DATE_EPOCH; else the default",
 }
 
 
-def load(topic: str) -> Tuple[Case, ...]:
-    """The cases of ``cases/TOPIC.txt``.
+def load(*wanted: str) -> Tuple[Case, ...]:
+    """The cases of ``cases/TOPIC.txt`` for each topic.
 
     :raises CaseError: naming the line that is wrong.
     """
-    path = TOPICS / f"{topic}.txt"
-    cases = tuple(_parse(topic, path.read_text(encoding="utf-8")))
-    names = [case.name for case in cases]
-    for case in cases:
-        if names.count(case.name) > 1:
-            raise CaseError(f"{path.name}:{case.line}: two cases have the name {case.name}")
-    return cases
+    return tuple(
+        case
+        for topic in wanted
+        for case in parse(topic, (TOPICS / f"{topic}.txt").read_text(encoding="utf-8"))
+    )
 
 
 def topics() -> Tuple[str, ...]:
     return tuple(sorted(path.stem for path in TOPICS.glob("*.txt")))
+
+
+def parse(topic: str, text: str) -> Tuple[Case, ...]:
+    """The cases of one file. :raises CaseError: naming the line that is wrong."""
+    cases = tuple(_parse(topic, text))
+    names = [case.name for case in cases]
+    for case in cases:
+        if names.count(case.name) > 1:
+            raise CaseError(f"{case.place}: two cases have the name {case.name}")
+    return cases
 
 
 def _parse(topic: str, text: str) -> Iterator[Case]:
@@ -234,7 +266,7 @@ def _validate(case: Case) -> None:
         raise CaseError(f"{where}: there is no -- {case.dockerfile} --")
     if not case.about:
         raise CaseError(f"{where}: a case says in a sentence what it shows")
-    if case.without_buildah and case.tree is None and case.config is None:
+    if case.without_buildah and not case.is_written:
         raise CaseError(f"{where}: without buildah, the expectation has to be written down")
     if case.without_buildah and "section" not in case.options:
         raise CaseError(f"{where}: without buildah, name the @section of the reference")

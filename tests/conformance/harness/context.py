@@ -8,11 +8,12 @@ from pathlib import Path
 from conformance.harness.bases import BASES
 from conformance.harness.cases import Case, ContextFile
 from conformance.harness.fixtures import FIXTURES
+from conformance.harness.remotes import Remotes
 
-_BASE = re.compile(r"(?<![\w/.-])base/(" + "|".join(BASES) + r")(?![\w/-])")
+_BASE = re.compile(r"(?<![\w/.-])base/(" + "|".join([*BASES, "multi"]) + r")(?![\w/-])")
 
 
-def write(case: Case, directory: Path, registry: str) -> None:
+def write(case: Case, directory: Path, registry: str, remotes: Remotes) -> None:
     """Write the files of `case` into `directory`; in the Dockerfile ``base/NAME`` becomes an image of `registry`."""
     directory.mkdir(parents=True)
     for file in case.files:
@@ -25,9 +26,11 @@ def write(case: Case, directory: Path, registry: str) -> None:
         else:
             data = _data(file)
             if file.path == case.dockerfile:
-                data = _BASE.sub(rf"{registry}/base/\1:1", data.decode("latin-1")).encode("latin-1")
+                text = _BASE.sub(rf"{registry}/base/\1:1", data.decode("latin-1"))
+                data = remotes.named(text).encode("latin-1")
             path.write_bytes(data)
             path.chmod(0o755 if "executable" in file.forms else 0o644)
+    remotes.take(directory)
 
 
 def _data(file: ContextFile) -> bytes:

@@ -29,7 +29,8 @@ def _tar(prefix: str = "") -> bytes:
         add("pack/plain", b"plain\n", uid=1000, gid=1000)
         add("pack/tool", b"#!/bin/sh\n", mode=0o4755)
         add("pack/soft", type=tarfile.SYMTYPE, linkname="plain")
-        add("pack/hard", type=tarfile.LNKTYPE, linkname=prefix + "pack/plain")
+        plain = prefix + "pack/plain"
+        add("pack/hard", type=tarfile.LNKTYPE, linkname=plain, uid=1000, gid=1000)
         add("top", b"top\n", mode=0o600)
     return out.getvalue()
 
@@ -51,5 +52,6 @@ FIXTURES: Dict[str, Callable[[], bytes]] = {
     "not-a-tar": lambda: b"This is no archive, whatever its name says.\n" * 20,
     "empty-tar": lambda: b"\0" * 10240,
     "zeros": lambda: bytes(1 << 20),
+    "long-line": lambda: f"FROM base/busybox\nRUN echo {'x' * 100_000} | wc -c > /f\n".encode(),
     "all-bytes": lambda: bytes(range(256)),
 }

@@ -49,11 +49,10 @@ def flatten_layout(directory: Path) -> List[Flat]:
 
     [top] = json.loads((directory / "index.json").read_text())["manifests"]
     document = json.loads(blob(top["digest"]).read_text())
-    if "manifests" in document:
-        manifests = [json.loads(blob(m["digest"]).read_text()) for m in document["manifests"]]
-    else:
-        manifests = [document]
-    return [_flatten(manifest, blob) for manifest in manifests]
+    manifests = [
+        json.loads(blob(each["digest"]).read_text()) for each in document.get("manifests", ())
+    ]
+    return [_flatten(manifest, blob) for manifest in manifests or [document]]
 
 
 def _flatten(manifest: Dict[str, Any], blob: Any) -> Flat:

@@ -5,9 +5,10 @@ Each rule says what it is for. Nothing else of an image is changed, ours never.
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, Set, Tuple
 
-from conformance.harness.flatten import Flat
+from conformance.harness.cases import Case
+from conformance.harness.flatten import Flat, shown
 
 # A RUN of buildah leaves the places behind that it mounted something on, if the base did not have them.
 MOUNT_POINTS = {
@@ -24,20 +25,43 @@ MOUNT_POINTS = {
 }
 
 # Members of a docker config that say nothing when they are empty.
-EMPTY = (None, "", [], {}, False)
+EMPTY: Tuple[Any, ...] = (None, "", [], {}, False)
 
 
-def normal(image: Flat, base: Flat, ours: Flat) -> Flat:
+def normal(case: Case, image: Flat, ours: Flat) -> Flat:
     """buildah's image, as it would be without buildah's own ways.
 
-    :param ours: a mount point that our build has as well is there for a reason.
+    :param ours: what our build has as well is there for a reason, and stays.
     """
+    left_behind = {path for path, line in image.tree.items() if _is_stub(path, line)}
+    left_behind |= _volume_directories(image)
+    if "--mount=" in case.text:
+        left_behind |= _empty_directories(image)
     tree = {
         path: line
         for path, line in image.tree.items()
-        if not (_is_stub(path, line) and path not in base.tree and path not in ours.tree)
+        if path in ours.tree or path not in left_behind
     }
     return Flat(tree, _with_env_in_order(image.config, ours.config), image.platform)
+
+
+def _volume_directories(image: Flat) -> Set[str]:
+    """buildah makes the directories of some of the volumes; for BuildKit a volume is config alone."""
+    made: Set[str] = set()
+    for volume in image.config.get("Volumes") or {}:
+        parts = volume.strip("/").split("/")
+        made |= {shown("/".join(parts[: end + 1]).encode()) for end in range(len(parts))}
+    return {path for path in made if image.tree.get(path) == "dir 0755 0:0"}
+
+
+def _empty_directories(image: Flat) -> Set[str]:
+    """buildah leaves the targets of a RUN's mounts behind, with the directories above; BuildKit removes what it made."""
+    files = [path for path, line in image.tree.items() if not line.startswith("dir ")]
+    return {
+        path
+        for path, line in image.tree.items()
+        if line == "dir 0755 0:0" and not any(file.startswith(path + "/") for file in files)
+    }
 
 
 def _with_env_in_order(judge: Dict[str, Any], ours: Dict[str, Any]) -> Dict[str, Any]:

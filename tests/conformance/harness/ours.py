@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from dataclasses import dataclass
+import socket
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Tuple
+from typing import Iterator, List, Tuple
 
 from conformance.harness.cases import Case
 from conformance.harness.flatten import Flat, flatten_layout
-from imagebuild.execute.build import BuildOptions, build, export_layout
+from imagebuild.execute.build import build, export_layout
+from imagebuild.execute.build_plan import BuildOptions
 from imagebuild.execute.effects import Effects
+from imagebuild.execute.pure_requests import SecretSource, SshSource
 from imagebuild.oci.descriptor import Platform
 from imagebuild.store.store import Store
 from support.builds import HERE
@@ -22,31 +26,49 @@ class Ours:
 
     directory: Path
 
-    def build(self, case: Case, context: Path) -> Flat:
-        """Build the case with every step run, and flatten the image as its OCI layout has it.
+    def build(self, case: Case, context: Path) -> List[Flat]:
+        """Build the case with every step run, and flatten its images as the OCI layout has them, one for each platform.
 
         :raises ImageBuildError: as any build does.
         """
         effects = Effects(Store(str(self.directory / "store")), {})
-        built = build(str(context), case.dockerfile, _options(case), effects)
+        with self._agent() as agent:
+            options = replace(_options(case), secrets=self._secrets(case), ssh=_ssh(case, agent))
+            built = build(str(context), case.dockerfile, options, effects)
         out = self.directory / "image"
         shutil.rmtree(out, ignore_errors=True)
         export_layout(built, str(out), effects)
-        [image] = flatten_layout(out)
-        return image
+        return flatten_layout(out)
+
+    def _secrets(self, case: Case) -> Tuple[SecretSource, ...]:
+        directory = self.directory / "secrets"
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, value in case.secrets:
+            (directory / name).write_text(value)
+        return tuple(SecretSource(name, str(directory / name)) for name, _ in case.secrets)
+
+    @contextlib.contextmanager
+    def _agent(self) -> Iterator[str]:
+        """A socket that listens where an ssh agent would."""
+        path = self.directory / "agent"
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            yield str(path)
+
+
+def _ssh(case: Case, agent: str) -> Tuple[SshSource, ...]:
+    return tuple(SshSource(name, (agent,)) for name in case.ssh)
 
 
 def _options(case: Case) -> BuildOptions:
-    labels = (label.partition("=") for label in case.options.get("labels", "").split())
+    labels = (label.partition("=") for label in case.labels)
     return BuildOptions(
-        _platform(case),
-        target=case.options.get("target", ""),
+        HERE,
+        platforms=tuple(Platform(*platform.split("/")) for platform in case.platforms),
+        target=case.target,
         build_args=case.build_args,
         labels=tuple((name, value) for name, _, value in labels),
         use_cache=False,
     )
-
-
-def _platform(case: Case) -> Platform:
-    parts: Tuple[str, ...] = tuple(case.options.get("platform", "").split("/"))
-    return Platform(*parts) if len(parts) > 1 else HERE

@@ -1,0 +1,13 @@
+"""How a Dockerfile is read, variables, and what changes the config: cases/{syntax,substitution,config}.txt."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance.harness.bench import Bench
+from conformance.harness.cases import Case, load
+
+
+@pytest.mark.parametrize("case", load("syntax", "substitution", "config"), ids=str)
+def test_the_image_is_what_it_has_to_be(on_the_bench: Bench, case: Case) -> None:
+    on_the_bench.check(case)
