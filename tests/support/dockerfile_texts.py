@@ -10,12 +10,14 @@ from imagebuild.dockerfile.instructions import INSTRUCTIONS
 
 KEYWORDS = tuple(INSTRUCTIONS)
 
+_ESCAPES_END = re.compile(r"(?:\\.|[^\\])*", re.DOTALL)
+
 WORD = st.text(alphabet="abc019.-_/é~,:", max_size=6).map("w{}".format)
 VALUE = st.one_of(
     WORD,
     st.builds(
         '"{}"'.format,
-        st.text(alphabet="ab $'{}\\\\", max_size=6).filter(lambda text: text.count("\\") % 2 == 0),
+        st.text(alphabet="ab $'{}\\", max_size=6).filter(_ESCAPES_END.fullmatch),
     ),
     st.builds("'{}'".format, st.text(alphabet='ab ${}"', max_size=6)),
     st.builds("${{V{}}}".format, st.sampled_from(["", ":-x", "%.*", "//a/b"])),
