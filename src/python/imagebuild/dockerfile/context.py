@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import posixpath
 from functools import partial
-from typing import AbstractSet, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import AbstractSet, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from imagebuild import canonical
 from imagebuild.dockerfile.copied_paths import Exclusion, parse_parents_source
@@ -81,8 +81,7 @@ class Context:
                 else:
                     inside = self._kept(anchor, real, exclusion)
             selected.update(way, inside)
-        full = {above for path in selected for above in _directories(path)}
-        chosen = sorted(selected - full - {"."})
+        chosen = sorted(selected - _directories(selected) - {"."})
         facts = (fact for path in chosen for fact in _facts(self._entry(path)))
         return ContextInput(canonical.fingerprint(list(facts)), tuple(chosen))
 
@@ -91,7 +90,7 @@ class Context:
         start = 0 if anchor == "." else len(anchor) + 1
         under = "" if real == "." else f"{real}/"
         below = self._listing.below(real)
-        made = {above for path in below for above in _directories(path) if above.startswith(under)}
+        made = (above for above in _directories(below) if above.startswith(under))
         paths = {real, *below, *made}
         return {path for path in paths if path == anchor or not exclusion.drops(path[start:])}
 
@@ -206,11 +205,15 @@ def _join(base: str, path: str) -> str:
     return posixpath.normpath(posixpath.join(base, path))
 
 
-def _directories(path: str) -> Iterator[str]:
-    above = posixpath.dirname(path)
-    while above:
-        yield above
-        above = posixpath.dirname(above)
+def _directories(paths: Iterable[str]) -> Set[str]:
+    """All that `paths` lie in, the root left out."""
+    found: Set[str] = set()
+    for path in paths:
+        above = path.rpartition("/")[0]
+        while above and above not in found:
+            found.add(above)
+            above = above.rpartition("/")[0]
+    return found
 
 
 def _check_inside(source: str) -> None:
