@@ -15,7 +15,18 @@ import dataclasses
 import json
 import sys
 from functools import lru_cache
-from typing import Any, Dict, FrozenSet, Mapping, Type, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    Dict,
+    FrozenSet,
+    Mapping,
+    Type,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from imagebuild.errors import MalformedError
 from imagebuild.oci.hash import Hash
