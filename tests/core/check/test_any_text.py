@@ -48,7 +48,7 @@ def test_what_cannot_be_lowered_has_an_error(lines: List[str]) -> None:
 
 
 # What is missing there may be a variable of the base image.
-UNKNOWN = ("copy-heredoc-expansion", "env-empty-name", "substitution-required", "user-empty")
+UNKNOWN = ("copy-heredoc-expansion", "env-empty-name", "substitution-required")
 
 
 def cases(kind: str) -> List[Path]:

@@ -85,6 +85,10 @@ class User(Instruction):
         expands = Expansion(state)
         user = expands(self.user)
         parts = user.split(":")
+        if not user:
+            note = "the user is empty after substitution: what follows runs as root"
+            after = state.with_config(user="")
+            return Change(after, "USER ", warnings=(note, *expands.warnings))
         if len(parts) > 2 or not parts[0] or any(char.isspace() or char == "\0" for char in user):
             raise DockerfileSyntaxError(
                 f'"{user}" is not a user', expected="NAME, UID, NAME:GROUP or UID:GID"
