@@ -269,7 +269,7 @@ def test_without_an_emulator_a_run_is_refused_before_it_runs(here: Machine, mult
 def test_an_emulator_that_no_image_can_reach_is_none(
     here: Machine, multi: str, tmp_path: Path
 ) -> None:
-    with emulator(tmp_path / "own", flags=""):
+    with emulator(tmp_path / "own", flags="P"):
         said = refused(here, FOREIGN.replace("MULTI", multi), ARM64)
 
     assert "lacks the flag F" in said

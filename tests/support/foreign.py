@@ -73,7 +73,7 @@ def arm64_layer() -> bytes:
 
 
 @contextlib.contextmanager
-def emulator(directory: Path, flags: str = "F") -> Iterator[None]:
+def emulator(directory: Path, flags: str = "PF") -> Iterator[None]:
     """Let the kernel run arm64 programs with qemu until the block ends.
 
     Registered through a mount in a mount namespace of its own; what is registered holds for the whole machine.

@@ -41,6 +41,7 @@ from imagebuild.llb.plan import (
 from imagebuild.llb.state import Build, Change, StageState, evolve, implicit_path
 from imagebuild.oci.config import Config
 from imagebuild.oci.descriptor import Platform
+from imagebuild.oci.platforms import distance
 
 HISTORY_COMMENT = "pants-kaniko"
 _PROXY_ARGS = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"})
@@ -140,7 +141,7 @@ class _Lowering:
 
     def stage(self, stage: Stage) -> None:
         try:
-            state = self._start(self._graph.bases[stage.index])
+            state = self._start(stage)
         except ImageBuildError as error:
             self.errors.append(self._file.source.locate(error, stage.base.source, "FROM"))
             state = self._fresh(Config(), State())
@@ -152,7 +153,8 @@ class _Lowering:
             state = self._apply(stage, instruction, state)
         self.states[stage.index] = state
 
-    def _start(self, ref: TreeRef) -> StageState:
+    def _start(self, stage: Stage) -> StageState:
+        ref = self._graph.bases[stage.index]
         if ref.stage is not None:
             parent = self.states[ref.stage]
             env = {**parent.env, **dict(parent.config.env)}
@@ -162,8 +164,16 @@ class _Lowering:
             return self._fresh(Config(), State())
         number = self._number(ref)
         config = self._bases[number].config.config
+        self._check_platform(stage, self._bases[number])
         config = evolve(config, on_build=())
         return evolve(self._fresh(config, State(base=number)), base=number)
+
+    def _check_platform(self, stage: Stage, base: ResolvedBase) -> None:
+        """A name that stands for one image gives that, whatever is asked for."""
+        wanted, found = self._graph.platforms[stage.index], base.config.platform
+        if distance(found, wanted) is None:
+            text = f'the image "{base.ref}" is for {found}, and is taken for {wanted}: it is there for no other'
+            self.warnings.append(f"{stage.base.source}: FROM: {text}")
 
     def _fresh(self, config: Config, tree: State) -> StageState:
         config = implicit_path(config)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+from dataclasses import replace
+from typing import Any, Dict, List, Tuple
 
 import pytest
 
 from imagebuild import canonical
+from imagebuild.dockerfile.parse import parse
 from imagebuild.errors import DockerfileError
 from imagebuild.llb.keys import StepGraph, content_step, input_steps
 from imagebuild.llb.plan import Plan
 from imagebuild.llb.platforms import merged
 from imagebuild.llb.remote import remote_base
+from imagebuild.lower import base_refs, lower
+from imagebuild.oci.config import ConfigFile
 from imagebuild.oci.descriptor import Platform
 from imagebuild.oci.hash import Hash
-from support.dockerfiles import PLATFORM, plan
+from support.dockerfiles import PLATFORM, plan, resolved
 
 ARM64 = Platform("linux", "arm64")
 CROSS = """\
@@ -161,3 +165,18 @@ def test_scratch_of_another_platform_makes_an_image_of_it() -> None:
 def test_what_is_no_platform_is_refused(text: str) -> None:
     with pytest.raises(DockerfileError):
         plan(f"FROM --platform={text} a\n")
+
+
+def test_an_image_that_is_there_for_another_platform_only_is_taken_with_a_warning() -> None:
+    """As Docker does: the name stands for a plain manifest, which is what there is."""
+    dockerfile = parse("FROM a\nRUN x\n")
+    asked: Dict[str, Any] = {"build_args": {}, "target": "", "platform": ARM64}
+    (image,) = base_refs(dockerfile, **asked)
+    base = replace(resolved(image), config=ConfigFile(PLATFORM))
+
+    made = lower(dockerfile, bases=[base], context=(), **asked)
+    expected = (
+        'the image "docker.io/library/a:latest" is for linux/amd64, and is taken for linux/arm64'
+    )
+    assert [f"Dockerfile:1: FROM: {expected}: it is there for no other"] == list(made.warnings)
+    assert ARM64 == content_step(StepGraph.of(made, 0), 0, (), ()).platform
