@@ -32,7 +32,9 @@ class Sample(NamedTuple):
 class Builder(Protocol):
     """Builds on machine "A" or "B". What A builds with a cache, B finds in the registry."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """For people."""
 
     def write(self, project: str, dockerfile: str, files: Files) -> None:
         """Make or change a project; files that are not named stay as they are."""

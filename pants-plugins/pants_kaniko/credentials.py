@@ -15,6 +15,7 @@ from pants.engine.target import (
     StringSequenceField,
     Target,
 )
+from pants.util.frozendict import FrozenDict
 from pants.util.strutil import help_text
 
 from imagebuild.execute.pure_requests import SecretSource, SshSource
@@ -50,7 +51,7 @@ class KanikoSecretsField(DictStringToStringField):
     @classmethod
     def compute_value(
         cls, raw_value: Optional[Dict[str, str]], address: Address
-    ) -> Optional[Mapping[str, str]]:
+    ) -> Optional[FrozenDict[str, str]]:
         value = super().compute_value(raw_value, address)
         for name, path in (value or {}).items():
             if not name or not path:
@@ -113,7 +114,7 @@ def variables(target: Target) -> Tuple[str, ...]:
 
 def credentials(target: Target, environ: Mapping[str, str]) -> Credentials:
     """:raises InvalidFieldException: for a path below a home directory that nobody knows."""
-    secrets = target[KanikoSecretsField].value or {}
+    secrets: Mapping[str, str] = target[KanikoSecretsField].value or {}
     return Credentials(
         tuple(
             SecretSource(name, _path(path, target.address, environ))

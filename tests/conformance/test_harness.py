@@ -6,7 +6,7 @@ import io
 import re
 import tarfile
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, List, Tuple
 
 import pytest
 
@@ -73,7 +73,7 @@ def test_trees_that_differ_in_one_thing_are_told_apart(one: Any, other: Any) -> 
 
 
 def test_content_is_compared_and_so_are_hard_links() -> None:
-    two = [("a", {}), ("b", {})]
+    two: List[Tuple[str, Dict[str, Any]]] = [("a", {}), ("b", {})]
     linked = [("a", {}), ("b", {"type": tarfile.LNKTYPE, "linkname": "a"})]
 
     assert tree(("f", {}), data=b"1" * 500) != tree(("f", {}), data=b"1" * 499 + b"2")
