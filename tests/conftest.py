@@ -39,6 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what is there now into tests/golden/, to be reviewed",
     )
+    parser.addoption(
+        "--fuzz-minutes", default="0", help="how long tests/core/lower/test_fuzz.py looks for more"
+    )
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from typing import Dict, Set
+from typing import Dict, List, Optional, Set
 
 import pytest
 from hypothesis import given, settings
@@ -195,3 +195,54 @@ def test_expansion_agrees_with_the_shell(words: list) -> None:  # type: ignore[t
     )
 
     assert shell.stdout.decode().split("\0")[:-1] == [expand(word, variables) for word in words]
+
+
+def _in_shell(shell: str, words: List[str], variables: Dict[str, str]) -> List[Optional[str]]:
+    """What a shell makes of each word, None where it refuses it; every word is expanded in a subshell."""
+    script = "".join(f"(r={word}\nprintf '=%s' \"$r\") 2>&-; printf '\\0'\n" for word in words)
+    done = subprocess.run(
+        [shell, "-c", script], env={**variables, "LC_ALL": "C"}, stdout=subprocess.PIPE, check=True
+    )
+    answers = done.stdout.decode().split("\0")[:-1]
+    return [answer[1:] if answer else None for answer in answers]
+
+
+def _ours(word: str, variables: Dict[str, str]) -> Optional[str]:
+    try:
+        return expand(word, variables)
+    except ExpansionError:
+        return None
+
+
+VARIABLES = {name: ENV[name] for name in ("A", "EMPTY", "P", "S")}
+REQUIRED = st.builds(
+    "${{{}{}{}}}".format,
+    NAMES,
+    st.sampled_from([":?", "?"]),
+    st.sampled_from(["text", "$A", "a b"]),
+)
+
+
+@settings(max_examples=10)
+@given(st.lists(REQUIRED, min_size=10, max_size=10))
+def test_required_variables_are_missing_where_the_shell_misses_them(words: List[str]) -> None:
+    assert _in_shell("/bin/sh", words, VARIABLES) == [_ours(word, VARIABLES) for word in words]
+
+
+REPLACED = st.lists(st.sampled_from(["a", "p", "l", ".", "*", "?", "\\*", "r"]), min_size=1)
+REPLACING = st.builds(
+    "${{{}{}{}/{}}}".format,
+    st.sampled_from(
+        ["A", "P", "S"]
+    ),  # in an empty value bash looks for nothing, and BuildKit finds "*"
+    st.sampled_from(["/", "//"]),
+    REPLACED.map("".join),
+    st.text(alphabet="abc.-_ ", max_size=3),
+)
+
+
+@settings(max_examples=20)
+@given(st.lists(REPLACING, min_size=20, max_size=20))
+def test_replacing_agrees_with_bash(words: List[str]) -> None:
+    """The shell of POSIX has no replacing; it is bash's, and the Dockerfile's is after that."""
+    assert _in_shell("bash", words, VARIABLES) == [_ours(word, VARIABLES) for word in words]

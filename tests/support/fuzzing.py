@@ -1,0 +1,147 @@
+"""Dockerfiles that nobody would write, and what holds for each of them: a plan, or an error of the project's own."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+from hypothesis import strategies as st
+
+from imagebuild import canonical
+from imagebuild.check.run import check
+from imagebuild.check.subject import CheckInput
+from imagebuild.dockerfile.dockerignore import select_context
+from imagebuild.dockerfile.instructions import INSTRUCTIONS
+from imagebuild.dockerfile.parse import parse
+from imagebuild.errors import ImageBuildError, ManyErrors
+from imagebuild.llb.keys import StepGraph, input_steps
+from imagebuild.llb.plan import ContextEntry, Plan
+from imagebuild.llb.remote import remote_base
+from imagebuild.oci.config import ConfigFile, History
+from support.dockerfile_texts import BYTES, dockerfile_lines
+from support.dockerfiles import GOLDEN, PLATFORM, file_entry, plan
+
+SECONDS = 10  # for one Dockerfile, on a busy machine: what takes longer has no bound
+CONTEXT = (
+    file_entry("a", "1"),
+    file_entry("b/c", "2"),
+    file_entry("b/d/e", "3"),
+    file_entry("app/main.py", "4"),
+    file_entry("\udcff", "5"),
+    ContextEntry("empty", "dir"),
+    ContextEntry("link", "symlink", target="b/d"),
+)
+BASES: Dict[str, Any] = {
+    "docker.io/library/debian:12": {
+        "Env": ["PATH=/bin", "V=of the base", "BROKEN", "=", "PATH=/usr/bin"],
+        "WorkingDir": "srv/../x",
+        "User": "app:",
+        "OnBuild": ["COPY a /", "RUN --mount=type=cache,target=/c make $V", "ENV A=${B:-$V}"],
+    },
+    "docker.io/library/debian:latest": {
+        "OnBuild": ["FROM x", "COPY <<E /", "", "\n", "ONBUILD RUN"]
+    },
+}
+ARGS = {"V": "q*", "HTTP_PROXY": "http://u:p@h", "TAG": "12", "EMPTY": ""}
+
+
+def files() -> List[Path]:
+    """Every golden Dockerfile: those that are planned, those that are refused, and what fuzzing found."""
+    golden = [path for path in sorted(GOLDEN.glob("*/*/Dockerfile*")) if path.is_file()]
+    return [*golden, *sorted((GOLDEN / "fuzz").glob("*.Dockerfile"))]
+
+
+def survive(data: bytes) -> None:
+    """All that is done with a Dockerfile before anything runs.
+
+    :raises AssertionError: where the outcome is neither a plan nor an error that says what is wrong.
+    :raises Exception: whatever else comes out, which is a finding too.
+    """
+    begun = time.monotonic()
+    for result in _planned(data):
+        _use(result)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = ""
+    report = check(CheckInput(text, "Dockerfile", PLATFORM, CONTEXT, build_args=ARGS))
+    assert all(finding.message and finding.rule for finding in report.findings)
+    str(report).encode("utf-8", "surrogateescape")
+    _ignore(text)
+    assert time.monotonic() - begun < SECONDS, "it took too long"
+
+
+def _planned(data: bytes) -> Tuple[Plan, ...]:
+    try:
+        model = parse(data)
+        assert model == parse(str(model)), "printed and parsed it is another model"
+        return (plan(data, CONTEXT, bases=BASES, build_args=ARGS),)
+    except ImageBuildError as error:
+        every = error.errors if isinstance(error, ManyErrors) else (error,)
+        assert all(each.message.strip() for each in every)
+        str(error).encode("utf-8", "surrogateescape")
+        json.dumps(str(error))
+        return ()
+
+
+def _use(result: Plan) -> None:
+    """Keys, history and config of the plan, and both through their text."""
+    fetched = [remote_base(source, PLATFORM) for source in result.remotes]
+    for step in input_steps(StepGraph.of(result.with_remotes(fetched), 0)):
+        assert step == canonical.loads(type(step), canonical.dumps(step))
+    assert result == canonical.loads(Plan, canonical.dumps(result))
+    history = tuple(History(created_by=entry.created_by) for entry in result.history)
+    ConfigFile(PLATFORM, result.config, history=history).to_bytes()
+
+
+def _ignore(text: str) -> None:
+    """The same text as a .dockerignore."""
+    try:
+        select_context(CONTEXT, text, ".dockerignore")
+    except ImageBuildError as error:
+        assert error.message
+
+
+_TOKENS = [
+    *(f"\n{keyword} ".encode() for keyword in INSTRUCTIONS),
+    *b"$ ${ } ${V ${V:- ${V# ${V%% ${V// / \\ \" ' ` [ ] [\" \"] , = : @ # ! ** * ? ^ - -- << <<- <<E <<'E' . .. / ~ 0".split(),
+    *b"--from= --from=0 --chmod= --chmod=u+x --chown= --link --parents --exclude= --mount= --mount=type= --network=".split(),
+    *b"--checksum=sha256: --keep-git-dir --unpack --platform=$ --interval= --security= type=bind target= from= id= size= uid=".split(),
+    *b"https://h/a git@h:a/b.git#x scratch debian:12 debian AS NONE CMD SIGTERM 65536/udp 4294967296 -1 9223372036854775808".split(),
+    *(b"\n", b"\r", b"\r\n", b" ", b"\t", b"\\\n", b"`\n", b"\nE\n", b"# escape=`\n", b"# check=skip=all\n", b"# syntax=x\n"),
+    *(b"\0", b"\x0c", b"\x1b", b"\x7f", b"\xc2\x85", b"\xe2\x80\xa8", b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xf0\x9f\x92\xa9"),
+    b"9" * 40,
+    b"a" * 5000,
+    b"${V:-" * 40,
+    b"[" * 200,
+]  # fmt: skip
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A golden Dockerfile after some accidents: pieces lost, doubled, moved, put in, taken from another one."""
+    corpus = [path.read_bytes() for path in files()]
+    data = draw(st.sampled_from(corpus))
+    for _ in range(draw(st.integers(1, 6))):
+        start = draw(st.integers(0, len(data)))
+        end = min(len(data), start + draw(st.sampled_from([0, 0, 1, 2, 5, 20, 100])))
+        piece = draw(
+            st.one_of(
+                st.just(b""),
+                st.sampled_from(_TOKENS),
+                st.sampled_from(
+                    [data[start:end] * 2, data[start:end] * 50, data[start:end].swapcase()]
+                ),
+                st.sampled_from(corpus).map(lambda other: other[: len(other) // 2]),
+                st.binary(max_size=4),
+            )
+        )
+        data = data[:start] + piece + data[end:]
+    return data[:20_000]
+
+
+ANY = st.one_of(
+    mutated(), mutated(), BYTES, dockerfile_lines().map(lambda lines: "\n".join(lines).encode())
+)
