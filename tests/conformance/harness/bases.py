@@ -141,7 +141,9 @@ def _stacked() -> Layers:
 
 def _many() -> Layers:
     return [
-        layer((f"many/{number}", {}), ("many/last", {"mode": 0o600 + number % 64}))
+        layer(
+            ("many", _dir()), (f"many/{number}", {}), ("many/last", {"mode": 0o600 + number % 64})
+        )
         for number in range(123)
     ]
 
