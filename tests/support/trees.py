@@ -80,17 +80,19 @@ def plant_canary(where: Path) -> Path:
     return etc
 
 
-def in_overlay(layers: Sequence[str], look: Callable[[Path], T]) -> T:
+def in_overlay(layers: Sequence[str], look: Callable[[Path], T], *, upper: str = "") -> T:
     """What `look` gives for the root of an overlay of `layers` (lowest first), in a mount namespace of its own.
 
     It needs root, and fails without.
+
+    :param upper: an empty directory that takes what `look` writes, "" where it only reads.
     """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             with tempfile.TemporaryDirectory() as point, os.fdopen(writer, "wb") as out:
-                _mount_overlay(layers, point)
+                _mount_overlay(layers, point, upper)
                 try:
                     pickle.dump(look(Path(point)), out)
                 finally:
@@ -112,12 +114,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _NEWNS, _PRIVATE = 0x20000, 0x44000
 
 
-def _mount_overlay(layers: Sequence[str], point: str) -> None:
+def _mount_overlay(layers: Sequence[str], point: str, upper: str) -> None:
     _check(_libc.unshare(_NEWNS))
     _check(_libc.mount(b"none", b"/", None, _PRIVATE, None))
     empty = os.path.join(os.path.dirname(layers[0]), "empty")
     os.makedirs(empty, exist_ok=True)
     options = "lowerdir=" + ":".join([*reversed(layers), empty])
+    if upper:
+        os.mkdir(f"{upper}.work")
+        options += f",upperdir={upper},workdir={upper}.work,index=off,metacopy=off,redirect_dir=off"
     _check(_libc.mount(b"overlay", point.encode(), b"overlay", 0, options.encode()))
 
 

@@ -125,6 +125,22 @@ def test_kinds(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (kinds.SYMLINK, b"/a") == (found[b"l"].kind, found[b"l"].linkname)
 
 
+def test_a_socket_leaves_nothing_but_what_it_hides(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tree)  # a socket's path is short
+    for name in ("new", "old"):
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(name)
+    below = {b"old": Entry(b"old", kinds.FILE)}
+
+    found = entries(capture(tree, below=below.get))
+
+    assert {b"old": kinds.WHITEOUT} == {path: entry.kind for path, entry in found.items()}
+    assert ["old"] == os.listdir(tree), "the tree is what the layer says, for steps that run on it"
+    assert 0 == os.lstat(tree / "old").st_rdev
+
+
 def test_the_root_is_recorded_only_where_it_changed(tree: Path) -> None:
     own = Entry(b".", kinds.DIR, 0o755, os.getuid(), os.getgid())
     assert {} == entries(capture(tree, root=own))

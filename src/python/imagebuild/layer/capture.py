@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 from imagebuild.errors import HostError, MalformedError
 from imagebuild.layer import entry as kinds
@@ -30,6 +30,7 @@ _KEPT = ("system.posix_acl_access", "system.posix_acl_default", "security.capabi
 _DEFAULT_ROOT = Entry(ROOT, kinds.DIR, 0o755)
 
 Listing = List[Tuple[bytes, os.stat_result]]
+OpenFile = Union[int, str]  # a descriptor, or the path of one in /proc
 LookUp = Callable[[bytes], Optional[Entry]]
 
 
@@ -162,15 +163,27 @@ class _Capture:
             return
         if status.st_nlink > 1 and kind != kinds.SYMLINK and self._is_another_name(path, status):
             return
-        link = os.readlink(name, dir_fd=self._fd) if kind == kinds.SYMLINK else b""
-        entry = altered(self._entry(path, kind, status, None), linkname=link)
-        if kind in (kinds.CHAR, kinds.BLOCK):
-            device = os.major(status.st_rdev), os.minor(status.st_rdev)
-            entry = altered(entry, dev_major=device[0], dev_minor=device[1])
+        if kind == kinds.SYMLINK:
+            link = os.readlink(name, dir_fd=self._fd)
+            entry = altered(self._entry(path, kind, status, None), linkname=link)
+        else:
+            entry = self._node(name, path, kind, status)
         self._writer.add(entry)
         if entry.mtime != status.st_mtime_ns:
             times = (entry.mtime, entry.mtime)
             os.utime(name, ns=times, dir_fd=self._fd, follow_symlinks=False)
+
+    def _node(self, name: bytes, path: bytes, kind: str, status: os.stat_result) -> Entry:
+        """A device or fifo; it can have an ACL, and opening it could wait or do something."""
+        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._fd)
+        try:
+            entry = self._entry(path, kind, status, f"/proc/self/fd/{fd}")
+        finally:
+            os.close(fd)
+        if kind == kinds.FIFO:
+            return entry
+        device = os.major(status.st_rdev), os.minor(status.st_rdev)
+        return altered(entry, dev_major=device[0], dev_minor=device[1])
 
     def _remove_socket(self, name: bytes, path: bytes) -> None:
         """It is of no use without the process behind it, and no tar can hold it; what it hides stays hidden."""
@@ -179,8 +192,10 @@ class _Capture:
             os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=self._fd)
             self._writer.add(Entry(path, kinds.WHITEOUT))
 
-    def _entry(self, path: bytes, kind: str, status: os.stat_result, fd: Optional[int]) -> Entry:
-        xattrs, opaque = _read_xattrs(fd, path) if fd is not None else ((), False)
+    def _entry(
+        self, path: bytes, kind: str, status: os.stat_result, file: Optional[OpenFile]
+    ) -> Entry:
+        xattrs, opaque = _read_xattrs(file, path) if file is not None else ((), False)
         return Entry(
             path,
             kind,
@@ -224,10 +239,10 @@ def _special_kind(status: os.stat_result) -> Optional[str]:
     return kinds_by_type.get(stat.S_IFMT(status.st_mode))
 
 
-def _read_xattrs(fd: int, path: bytes) -> Tuple[Tuple[Tuple[str, bytes], ...], bool]:
+def _read_xattrs(file: OpenFile, path: bytes) -> Tuple[Tuple[Tuple[str, bytes], ...], bool]:
     """(xattrs that a layer keeps, is the directory opaque)."""
     try:
-        names = os.listxattr(fd)
+        names = os.listxattr(file)
     except OSError:  # a file system without them
         return (), False
     if not names:
@@ -238,13 +253,13 @@ def _read_xattrs(fd: int, path: bytes) -> Tuple[Tuple[Tuple[str, bytes], ...], b
             f"{shown(path)} has the overlay attribute {odd[0]}",
             expected="an overlay mounted with redirect_dir=off,metacopy=off",
         )
-    opaque = any(name in _OPAQUE and os.getxattr(fd, name) == b"y" for name in names)
+    opaque = any(name in _OPAQUE and os.getxattr(file, name) == b"y" for name in names)
     kept = sorted(
         name
         for name in names
         if name in _KEPT or (name.startswith("user.") and not name.startswith("user.overlay."))
     )
-    return tuple((name, os.getxattr(fd, name)) for name in kept), opaque
+    return tuple((name, os.getxattr(file, name)) for name in kept), opaque
 
 
 def _identity(entry: Entry) -> Tuple[int, int, int, Tuple[Tuple[str, bytes], ...]]:

@@ -14,6 +14,7 @@ from imagebuild.layer.entry import ROOT, Entry, altered, is_under, order_key, pa
 from imagebuild.layer.index import MAX_TEXT, TEXT_PATHS, LayerIndex
 from imagebuild.layer.index_builder import IMPLIED_MODE, IndexBuilder
 from imagebuild.layer.metadata import (
+    clear_xattrs,
     finish_node,
     finish_symlink,
     own_by_root,
@@ -224,6 +225,8 @@ class Extraction:
             with readable_dir(
                 self._root_fd if path == ROOT else self._parents.open(path, create=False)
             ) as fd:
+                if self._apply:
+                    clear_xattrs(fd)
                 set_xattrs(fd, entry.xattrs)
                 set_times(fd, entry.mtime)
         except (FileNotFoundError, NotADirectoryError):

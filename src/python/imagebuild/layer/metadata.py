@@ -6,11 +6,12 @@ import contextlib
 import errno
 import os
 import stat
-from typing import Iterable, Tuple
+from typing import Iterable, Tuple, Union
 
 from imagebuild.layer.entry import Entry
 
 OPAQUE_XATTR = "trusted.overlay.opaque"
+_OF_LAYERS = ("user.", "security.capability", "system.posix_acl_")
 _UNSUPPORTED = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM)
 
 
@@ -27,14 +28,24 @@ def own_by_root(fd: int, mode: int) -> None:
     os.fchmod(fd, mode)
 
 
-def set_xattrs(fd: int, xattrs: Iterable[Tuple[str, bytes]]) -> None:
-    """Set what the file system takes; ``user.`` attributes that it has no room or support for are left out, as in containerd."""
+def set_xattrs(file: Union[int, str], xattrs: Iterable[Tuple[str, bytes]]) -> None:
+    """Set what the file system takes; ``user.`` attributes that it has no room or support for are left out, as in containerd.
+
+    :param file: an open file, or its path in /proc where the descriptor is an O_PATH one.
+    """
     for name, value in xattrs:
         try:
-            os.setxattr(fd, name, value)
+            os.setxattr(file, name, value)
         except OSError as error:
             if error.errno not in _UNSUPPORTED or name == "security.capability":
                 raise
+
+
+def clear_xattrs(fd: int) -> None:
+    """Remove what a layer could have set: an entry says all that its file has."""
+    for name in os.listxattr(fd):
+        if name.startswith(_OF_LAYERS):
+            os.removexattr(fd, name)
 
 
 def set_times(fd: int, mtime: int) -> None:
@@ -43,7 +54,7 @@ def set_times(fd: int, mtime: int) -> None:
 
 
 def finish_node(parent_fd: int, entry: Entry, name: bytes) -> None:
-    """Owner, mode and times of a device or fifo that has just been made."""
+    """Owner, mode, xattrs and times of a device or fifo that has just been made."""
     fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
     try:
         if stat.S_ISLNK(os.fstat(fd).st_mode):
@@ -53,6 +64,7 @@ def finish_node(parent_fd: int, entry: Entry, name: bytes) -> None:
         )
         os.chown(path, entry.uid, entry.gid)
         os.chmod(path, entry.mode)
+        set_xattrs(path, entry.xattrs)
         os.utime(path, ns=(entry.mtime, entry.mtime))
     finally:
         os.close(fd)
