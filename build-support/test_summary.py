@@ -14,6 +14,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 FAILURES = ("failure", "error")
+OWN_LINE = ("conformance",)
+"""Directories of tests whose numbers are told apart as well."""
 
 
 def outcome(case: ElementTree.Element) -> str:
@@ -28,10 +30,14 @@ def outcome(case: ElementTree.Element) -> str:
 
 def main(directory: str, exit_code: str) -> int:
     counts: Counter[str] = Counter()
+    apart = {name: Counter[str]() for name in OWN_LINE}
     for path in sorted(Path(directory).rglob("*.xml")):
         for case in ElementTree.parse(path).iter("testcase"):
             result = outcome(case)
             counts[result] += 1
+            for name, own in apart.items():
+                if f".{name}." in (case.get("classname") or ""):
+                    own["passed" if result == "passed" else "failed"] += 1
             if result != "passed":
                 print(f"{result}: {case.get('classname')}::{case.get('name')}")
 
@@ -40,6 +46,8 @@ def main(directory: str, exit_code: str) -> int:
     if exit_code != "0" and not counts["failed"]:
         print("failed: a test file without a report; Pants says which, above")
         counts["failed"] = 1
+    for name, own in apart.items():
+        print(f"{name}: {own['passed']} passed, {own['failed']} failed")
     skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
     if not counts["passed"]:
         print(f"no test passed: there is no report in {directory}")
