@@ -15,13 +15,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="put the cases that say buildah is no measure to it as well: one where it agrees fails",
     )
+    parser.addoption(
+        "--runtime", default="auto", help="our runtime for RUN: namespace, chroot, ..."
+    )
 
 
 @pytest.fixture(scope="session")
 def on_the_bench(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("conformance"), request.config.getoption("--doubt")) as made:
+    directory, option = tmp_path_factory.mktemp("conformance"), request.config.getoption
+    with bench(directory, option("--runtime"), option("--doubt")) as made:
         yield made
 
 

@@ -67,7 +67,7 @@ def _rows(what: str, expected: List[str], got: List[str]) -> List[str]:
 
 
 @contextlib.contextmanager
-def bench(directory: Path, doubting: bool = False) -> Iterator[Bench]:
+def bench(directory: Path, runtime: str = "auto", doubting: bool = False) -> Iterator[Bench]:
     """A registry with the bases, and both builders, until the block ends."""
     far = remotes(directory / "remotes")
     with running_registry(directory / "registry") as registry, far as fetched:
@@ -77,6 +77,6 @@ def bench(directory: Path, doubting: bool = False) -> Iterator[Bench]:
             push(each, f"{registry.address}/base/multi:1")
         buildah = Buildah(directory / "buildah")
         buildah.directory.mkdir()
-        ours = Ours(directory / "ours")
+        ours = Ours(directory / "ours", runtime)
         yield Bench(directory, registry.address, fetched, ours, buildah, doubting)
         shutil.rmtree(buildah.directory, ignore_errors=True)

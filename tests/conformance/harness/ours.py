@@ -25,6 +25,7 @@ class Ours:
     """Our builder with its store below `directory`."""
 
     directory: Path
+    runtime: str = "auto"
 
     def build(self, case: Case, context: Path) -> List[Flat]:
         """Build the case with every step run, and flatten its images as the OCI layout has them, one for each platform.
@@ -33,7 +34,9 @@ class Ours:
         """
         effects = Effects(Store(str(self.directory / "store")), {})
         with self._agent() as agent:
-            options = replace(_options(case), secrets=self._secrets(case), ssh=_ssh(case, agent))
+            options = replace(
+                _options(case, self.runtime), secrets=self._secrets(case), ssh=_ssh(case, agent)
+            )
             built = build(str(context), case.dockerfile, options, effects)
         out = self.directory / "image"
         shutil.rmtree(out, ignore_errors=True)
@@ -62,7 +65,7 @@ def _ssh(case: Case, agent: str) -> Tuple[SshSource, ...]:
     return tuple(SshSource(name, (agent,)) for name in case.ssh)
 
 
-def _options(case: Case) -> BuildOptions:
+def _options(case: Case, runtime: str) -> BuildOptions:
     labels = (label.partition("=") for label in case.labels)
     return BuildOptions(
         HERE,
@@ -71,4 +74,5 @@ def _options(case: Case) -> BuildOptions:
         build_args=case.build_args,
         labels=tuple((name, value) for name, _, value in labels),
         use_cache=False,
+        runtime=runtime,
     )
