@@ -24,11 +24,17 @@ from support.dockerfile_texts import BYTES, dockerfile_lines
 from support.dockerfiles import GOLDEN, PLATFORM, file_entry, plan
 
 SECONDS = 10  # for one Dockerfile, on a busy machine: what takes longer has no bound
+_GOLDEN_FILES = {
+    path.relative_to(context).as_posix()
+    for context in GOLDEN.glob("plans/*/context")
+    for path in context.rglob("*")
+    if path.is_file()
+}
 CONTEXT = (
+    *(file_entry(path, "0") for path in sorted(_GOLDEN_FILES - {"a", "b", "link"})),
     file_entry("a", "1"),
     file_entry("b/c", "2"),
     file_entry("b/d/e", "3"),
-    file_entry("app/main.py", "4"),
     file_entry("\udcff", "5"),
     ContextEntry("empty", "dir"),
     ContextEntry("link", "symlink", target="b/d"),
@@ -40,11 +46,9 @@ BASES: Dict[str, Any] = {
         "User": "app:",
         "OnBuild": ["COPY a /", "RUN --mount=type=cache,target=/c make $V", "ENV A=${B:-$V}"],
     },
-    "docker.io/library/debian:latest": {
-        "OnBuild": ["FROM x", "COPY <<E /", "", "\n", "ONBUILD RUN"]
-    },
+    "docker.io/library/odd:latest": {"OnBuild": ["FROM x", "COPY <<E /", "", "\n", "ONBUILD RUN"]},
 }
-ARGS = {"V": "q*", "HTTP_PROXY": "http://u:p@h", "TAG": "12", "EMPTY": ""}
+ARGS = {"V": "12", "HTTP_PROXY": "http://u:p@h", "TAG": "12", "EMPTY": ""}
 
 
 def files() -> List[Path]:
@@ -119,29 +123,43 @@ _TOKENS = [
 ]  # fmt: skip
 
 
+_ORDINARY = [
+    b"RUN make\n", b"COPY a /x\n", b"COPY --from=0 / /\n", b"ARG W=${V:-x}\n", b"ENV E=$W\n", b"USER app\n", b"WORKDIR w\n",
+    b"FROM debian:12 AS n\n", b"FROM n\n", b"FROM scratch\n", b"FROM odd\n", b"ONBUILD ADD b /$V/\n", b"SHELL [\"x\"]\n", b"ADD a b /y/\n",
+]  # fmt: skip
+
+
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
     """A golden Dockerfile after some accidents: pieces lost, doubled, moved, put in, taken from another one."""
     corpus = [path.read_bytes() for path in files()]
     data = draw(st.sampled_from(corpus))
-    for _ in range(draw(st.integers(1, 6))):
+    for _ in range(draw(st.integers(0, 3))):
+        data = _with_lines(draw, data, corpus)
+    for _ in range(draw(st.sampled_from([0, 1, 1, 2, 3, 6]))):
         start = draw(st.integers(0, len(data)))
-        end = min(len(data), start + draw(st.sampled_from([0, 0, 1, 2, 5, 20, 100])))
-        piece = draw(
-            st.one_of(
-                st.just(b""),
-                st.sampled_from(_TOKENS),
-                st.sampled_from(
-                    [data[start:end] * 2, data[start:end] * 50, data[start:end].swapcase()]
-                ),
-                st.sampled_from(corpus).map(lambda other: other[: len(other) // 2]),
-                st.binary(max_size=4),
-            )
+        end = min(len(data), start + draw(st.sampled_from([0, 0, 0, 1, 2, 5, 20, 100])))
+        whole = data[start:end]
+        pieces = st.sampled_from([b"", whole * 2, whole * 50, whole.swapcase(), *_TOKENS])
+        data = (
+            data[:start]
+            + draw(st.one_of(pieces, pieces, pieces, st.binary(max_size=2)))
+            + data[end:]
         )
-        data = data[:start] + piece + data[end:]
     return data[:20_000]
 
 
+def _with_lines(draw: st.DrawFn, data: bytes, corpus: List[bytes]) -> bytes:
+    """Whole lines put between others: what is made so mostly still parses."""
+    lines = data.splitlines(keepends=True)
+    at = draw(st.integers(0, len(lines)))
+    others = draw(st.sampled_from(corpus)).splitlines(keepends=True)
+    return b"".join([*lines[:at], draw(st.sampled_from([*_ORDINARY, *others])), *lines[at:]])
+
+
 ANY = st.one_of(
-    mutated(), mutated(), BYTES, dockerfile_lines().map(lambda lines: "\n".join(lines).encode())
+    mutated(),
+    mutated(),
+    BYTES,
+    dockerfile_lines().map(lambda lines: "\n".join(lines).encode()),
 )
