@@ -36,7 +36,7 @@ def capture(tree: str, below: TreeView) -> bytes:
     return out.getvalue()
 
 
-def extract(layer: bytes, directory: str, lower: Tuple[str, ...], mode: str) -> LayerIndex:
+def unpacked(layer: bytes, directory: str, lower: Tuple[str, ...], mode: str) -> LayerIndex:
     os.makedirs(directory, exist_ok=True)
     fd = os.open(directory, os.O_RDONLY)
     try:
@@ -89,14 +89,14 @@ LINKED = [("fifo", 0, b"a", 0), ("link", 0, b"b", 0), ("node", 0, b"c", 1), ("li
 @example(changes=[Change(*each) for each in INHERITED])
 @example(changes=[Change(*each) for each in LINKED])
 def test_a_captured_tree_extracted_is_the_same_tree(changes: List[Change]) -> None:
-    """Law: extract(capture(tree)) == tree, in times to the nanosecond, and so says the index."""
+    """Law: a tree and what is extracted from its layer are equal, in times to the nanosecond, and so says the index."""
     with Place() as place:
         tree = place.at("tree")
         make(tree, changes)
         expected = tree_state(Path(tree))
 
         layer = capture(tree, TreeView(()))
-        index = extract(layer, place.at("again"), (), "overlay")
+        index = unpacked(layer, place.at("again"), (), "overlay")
 
         assert without_root(expected) == without_root(
             tree_state(Path(place.at("again", made=False)))
@@ -112,14 +112,14 @@ def test_a_captured_tree_extracted_is_the_same_tree(changes: List[Change]) -> No
 def test_what_a_command_did_over_an_overlay_comes_back(
     lower: List[Change], changes: List[Change]
 ) -> None:
-    """Law: base + extract(capture(upper)) shows what the command saw last: under overlayfs, applied onto one directory (as
-    other tools unpack), and by the indexes."""
+    """Law: the base and what is extracted from the command's layer show what the command saw last: under overlayfs, applied
+    onto one directory (as other tools unpack), and by the indexes."""
     with Place() as place:
         base, upper = place.at("base"), place.at("upper")
         make(base, lower)
         below = capture(base, TreeView(()))
         extracted = place.at("one")
-        indexes = [extract(below, extracted, (), "overlay")]
+        indexes = [unpacked(below, extracted, (), "overlay")]
 
         def change(root: Path) -> State:
             make(str(root), changes)
@@ -129,12 +129,12 @@ def test_what_a_command_did_over_an_overlay_comes_back(
         layer = capture(upper, TreeView(indexes))
 
         again = place.at("two")
-        indexes.append(extract(layer, again, (extracted,), "overlay"))
+        indexes.append(unpacked(layer, again, (extracted,), "overlay"))
         assert expected == in_overlay([extracted, again], look)
         assert expected == in_overlay([extracted, upper], look), "the upper itself is kept"
         assert_same_tree(TreeView(indexes), expected)
         for tar in (below, layer):
-            extract(tar, place.at("flat", made=False), (), "apply")
+            unpacked(tar, place.at("flat", made=False), (), "apply")
         flat = look(Path(place.at("flat", made=False)))
         assert without_root(expected) == without_root(flat)
 
@@ -153,7 +153,7 @@ def test_what_a_command_did_in_a_copied_root_comes_back(
         make(base, lower)
         below = capture(base, TreeView(()))
         extracted = place.at("one")
-        indexes = [extract(below, extracted, (), "overlay")]
+        indexes = [unpacked(below, extracted, (), "overlay")]
 
         copying.copy_merged([extracted], root)
         assert look(Path(extracted)) == look(Path(root))
@@ -165,6 +165,6 @@ def test_what_a_command_did_in_a_copied_root_comes_back(
         layer = capture(upper, TreeView(indexes))
 
         again = place.at("two")
-        indexes.append(extract(layer, again, (extracted,), "overlay"))
+        indexes.append(unpacked(layer, again, (extracted,), "overlay"))
         assert expected == in_overlay([extracted, again], look)
         assert_same_tree(TreeView(indexes), expected)
