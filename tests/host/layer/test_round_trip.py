@@ -109,6 +109,12 @@ def test_a_captured_tree_extracted_is_the_same_tree(changes: List[Change]) -> No
 
 @SLOW
 @given(lower=CHANGES, changes=CHANGES)
+@example(
+    lower=[Change(*each) for each in INHERITED[:2]],
+    changes=[
+        Change(*each) for each in [*INHERITED[2:], ("put", 1, b"f", 0), ("unmark", 0, b"", 5)]
+    ],
+)
 def test_what_a_command_did_over_an_overlay_comes_back(
     lower: List[Change], changes: List[Change]
 ) -> None:

@@ -96,6 +96,8 @@ class Extraction:
             keep = entry.path.endswith(TEXT_PATHS) and entry.size <= MAX_TEXT
             digest, text = write_content(fd, content, entry.size, keep)
             set_owner_and_mode(fd, entry)
+            if self._apply:
+                clear_xattrs(fd)
             if entry.xattrs:
                 set_xattrs(fd, entry.xattrs)
             set_times(fd, entry.mtime)

@@ -41,11 +41,15 @@ def set_xattrs(file: Union[int, str], xattrs: Iterable[Tuple[str, bytes]]) -> No
                 raise
 
 
-def clear_xattrs(fd: int) -> None:
-    """Remove what a layer could have set: an entry says all that its file has."""
-    for name in os.listxattr(fd):
+def clear_xattrs(file: Union[int, str]) -> None:
+    """Remove what a layer below may have set, or a default ACL of the directory: an entry says all that its file has."""
+    try:
+        names = os.listxattr(file)
+    except OSError:  # a file system without them
+        return
+    for name in names:
         if name.startswith(_OF_LAYERS):
-            os.removexattr(fd, name)
+            os.removexattr(file, name)
 
 
 def set_times(fd: int, mtime: int) -> None:
@@ -64,6 +68,7 @@ def finish_node(parent_fd: int, entry: Entry, name: bytes) -> None:
         )
         os.chown(path, entry.uid, entry.gid)
         os.chmod(path, entry.mode)
+        clear_xattrs(path)
         set_xattrs(path, entry.xattrs)
         os.utime(path, ns=(entry.mtime, entry.mtime))
     finally:
