@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterator, List
+from typing import Iterator, List, Set
 
-from conformance.harness.bases import BASES, flat, image, multi
+from conformance.harness.bases import flat, image, multi
 from conformance.harness.buildah import Buildah, OracleError
 from conformance.harness.cases import Case
 from conformance.harness.compare import against_written, differences
-from conformance.harness.context import write
+from conformance.harness.context import bases_of, write
 from conformance.harness.flatten import Flat
 from conformance.harness.normalise import normal
 from conformance.harness.ours import Ours
@@ -23,7 +23,9 @@ from support.registry import running_registry
 
 @dataclass(frozen=True)
 class Bench:
-    """:param doubting: cases that say buildah is no measure are put to it all the same: does it differ still?"""
+    """:param doubting: cases that say buildah is no measure are put to it all the same: does it differ still?
+    :param pushed: the bases that are in the registry by now: each goes there when a case first names it.
+    """
 
     directory: Path
     registry: str
@@ -31,12 +33,14 @@ class Bench:
     ours: Ours
     buildah: Buildah
     doubting: bool = False
+    pushed: Set[str] = field(default_factory=set)
 
     def check(self, case: Case) -> None:
         """Build the case with both, and fail with every difference."""
         context = self.directory / "context"
         shutil.rmtree(context, ignore_errors=True)
         write(case, context, self.registry, self.remotes)
+        self._push(bases_of(case) - self.pushed)
         images = self.ours.build(case, context)
         asked = list(case.platforms)
         found = _rows("platforms", asked, [each.platform for each in images] if asked else asked)
@@ -50,6 +54,12 @@ class Bench:
         elif self.doubting and self._agrees(case, context, images):
             found.append(f"from its own word: buildah agrees, although {case.without_buildah}")
         assert not found, f"{case.place}: {case.about}\ndiffers " + "\ndiffers ".join(found)
+
+    def _push(self, names: Set[str]) -> None:
+        for name in names:
+            for each in multi() if name == "multi" else [image(name)]:
+                push(each, f"{self.registry}/base/{name}:1")
+        self.pushed.update(names)
 
     def _agrees(self, case: Case, context: Path, images: List[Flat]) -> bool:
         with contextlib.suppress(OracleError):
@@ -68,13 +78,9 @@ def _rows(what: str, expected: List[str], got: List[str]) -> List[str]:
 
 @contextlib.contextmanager
 def bench(directory: Path, runtime: str = "auto", doubting: bool = False) -> Iterator[Bench]:
-    """A registry with the bases, and both builders, until the block ends."""
+    """A registry, servers to fetch from, and both builders, until the block ends."""
     far = remotes(directory / "remotes")
     with running_registry(directory / "registry") as registry, far as fetched:
-        for name in BASES:
-            push(image(name), f"{registry.address}/base/{name}:1")
-        for each in multi():
-            push(each, f"{registry.address}/base/multi:1")
         buildah = Buildah(directory / "buildah")
         buildah.directory.mkdir()
         ours = Ours(directory / "ours", runtime)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Set
 
 from conformance.harness.bases import BASES
 from conformance.harness.cases import Case, ContextFile
@@ -11,6 +12,12 @@ from conformance.harness.fixtures import FIXTURES
 from conformance.harness.remotes import Remotes
 
 _BASE = re.compile(r"(?<![\w/.-])base/(" + "|".join([*BASES, "multi"]) + r")(?![\w/-])")
+
+
+def bases_of(case: Case) -> Set[str]:
+    """The names of the bases that the case's Dockerfile has in it."""
+    [file] = [file for file in case.files if file.path == case.dockerfile]
+    return set(_BASE.findall(_data(file).decode("latin-1")))
 
 
 def write(case: Case, directory: Path, registry: str, remotes: Remotes) -> None:
