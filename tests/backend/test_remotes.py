@@ -94,7 +94,8 @@ def test_a_url_without_one_is_asked_for_in_each_run(backend: Backend, web: Fault
     first, second, third = built(backend, add), built(backend, add), built(backend, add)
 
     assert sorted(["fetch-remote", *FIRST]) == first
-    assert ["fetch-remote", "lookup"] == second
+    # The engine may look up for the file of last time before it hears that it is the same, and once more then.
+    assert {"fetch-remote", "lookup"} == set(second)
     assert ["fetch-remote"] == third
     assert 3 == len(web.seen)
     assert {"x/file": DATA} == content(backend)
