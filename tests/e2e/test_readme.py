@@ -40,7 +40,11 @@ def registry(tmp_path: Path) -> Iterator[RealRegistry]:
 @pytest.fixture
 def repository(tmp_path: Path, registry: RealRegistry) -> Repository:
     (wheel,) = Path.cwd().glob("pants_kaniko-*.whl")
-    caches = {"PANTS_NAMED_CACHES_DIR": str(tmp_path / "caches")}
+    # Both or neither: results that Pants remembers name layers that only the store of the same machine has.
+    caches = {
+        "PANTS_NAMED_CACHES_DIR": str(tmp_path / "caches"),
+        "PANTS_LOCAL_STORE_DIR": str(tmp_path / "store"),
+    }
     made = Repository(tmp_path / "repository", caches)
     here = HERE.format(registry=registry.address, wheels=wheel.resolve().parent)
     made.write(
