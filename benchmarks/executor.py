@@ -39,7 +39,7 @@ def timed(where, name, label):
 choose = exec_step.choose
 class Timed:
     def __init__(self, runtime):
-        self.run = runtime.run
+        self.name, self.run = runtime.name, runtime.run
         timed(self, "run", "command")
 def timed_choose(*args):
     return Timed(choose(*args))
