@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Iterable, List, Mapping, Sequence, Tuple
 
-from pants.core.goals.package import BuiltPackage
 from pants.engine.addresses import Address
 from pants.engine.fs import Digest
 from pants.engine.process import Process, ProcessCacheScope
@@ -16,48 +16,58 @@ from imagebuild.execute.assemble import Image
 from imagebuild.execute.requests import LayerSource
 from imagebuild.oci.descriptor import Platform
 from imagebuild.oci.platforms import distance
-from pants_kaniko.calls import Executor
-from pants_kaniko.package_types import BuiltKanikoImage
-from pants_kaniko.plans import PlanHandle, Settings
-from pants_kaniko.requests import Push
-from pants_kaniko.shapes import CACHES, EXECUTOR_DIR, executor_argv
+from pants_kaniko.calls import Executor, ExecutorCall
+from pants_kaniko.output import assembled, fetch_call
+from pants_kaniko.plans import ImageName, PlanHandle, Settings
+from pants_kaniko.requests import BuiltLayers, FetchLayers, Push
+from pants_kaniko.shapes import CACHES, EXECUTOR_DIR, executor_argv, salt
 
 
-def images(packages: Iterable[BuiltPackage]) -> Tuple[BuiltKanikoImage, ...]:
-    """The images among built packages."""
-    return tuple(
-        artifact
-        for package in packages
-        for artifact in package.artifacts
-        if isinstance(artifact, BuiltKanikoImage) and artifact.images
+def targets(names: Iterable[ImageName], skip: bool) -> Tuple[ImageName, ...]:
+    """What is pushed to: one repository each, and its tags share the blobs."""
+    return () if skip else tuple(name for name in names if name.registry and not name.skip_push)
+
+
+def presence_call(built: BuiltLayers, repositories: Sequence[str]) -> ExecutorCall:
+    """Ask whether the layers are where they are wanted, or can be brought there.
+
+    :param repositories: as in `DeliverLayers`.
+    """
+    registries, attempt = built.build.handle.settings.registries, built.build.attempt + 1
+    if not repositories:
+        return fetch_call(FetchLayers(built.sources, registries, attempt))
+    sources = tuple(
+        replace(source, repositories=(*source.repositories, *repositories))
+        for source in built.sources
+    )
+    return ExecutorCall(
+        "locate",
+        canonical.dumps(wire.FetchRequest(sources, registries)),
+        f"Find {len(sources)} layers",
+        pure=False,
+        scope=ProcessCacheScope.PER_SESSION,
+        salt=salt(attempt),
     )
 
 
-def pushes(built: Sequence[BuiltKanikoImage], skip: bool) -> Tuple[Push, ...]:
-    """One push for each repository: its tags share the blobs."""
-    if skip:
-        return ()
-    return tuple(
-        Push(artifact.images, artifact.sources, name.refs, artifact.settings.registries)
-        for artifact in built
-        for name in artifact.names
-        if artifact.images and artifact.settings and name.registry and not name.skip_push
-    )
+def pushes(built: BuiltLayers, names: Iterable[ImageName]) -> Tuple[Push, ...]:
+    """:param names: those of `targets`."""
+    images, registries = assembled(built), built.build.handle.settings.registries
+    return tuple(Push(images, built.sources, name.refs, registries) for name in names)
 
 
 def skipped(
-    built: Sequence[BuiltKanikoImage], address: Address, skip: bool
+    names: Iterable[ImageName], address: Address, skip: bool
 ) -> Tuple[Tuple[Tuple[str, ...], str], ...]:
     """Names that are not pushed, and the reason, as `publish` prints it."""
     found: List[Tuple[Tuple[str, ...], str]] = []
-    for artifact in built:
-        for name in artifact.names:
-            if skip:
-                found.append((name.refs, f"(by `skip_push` on {address})"))
-            elif not name.registry:
-                found.append((name.refs, "(no registry: see `[kaniko].registries`)"))
-            elif name.skip_push:
-                found.append((name.refs, f"(by `skip_push` of the registry {name.registry})"))
+    for name in names:
+        if skip:
+            found.append((name.refs, f"(by `skip_push` on {address})"))
+        elif not name.registry:
+            found.append((name.refs, "(no registry: see `[kaniko].registries`)"))
+        elif name.skip_push:
+            found.append((name.refs, f"(by `skip_push` of the registry {name.registry})"))
     return tuple(found)
 
 

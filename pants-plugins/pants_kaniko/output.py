@@ -136,9 +136,6 @@ def artifacts(
             built.build.handle, images, names, report.summary(built.steps, built.planned)
         ),
         images,
-        built.sources,
-        names,
-        request.planned.handle.settings,
     )
     return (*files, whole)
 
@@ -157,6 +154,7 @@ def fetch_call(request: FetchLayers) -> ExecutorCall:
         f"Fetch {len(layers)} layers ({total / 1e6:.1f} MB)",
         pure=False,
         scope=ProcessCacheScope.PER_SESSION if again else ProcessCacheScope.PER_RESTART_SUCCESSFUL,
+        salt=salt(request.attempt),
     )
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Optional
 
 from pants.core.goals.package import BuiltPackageArtifact, PackageFieldSet
 
 from imagebuild.execute.assemble import Image, ImageSet
-from imagebuild.execute.requests import LayerSource
 from pants_kaniko.build_fields import KanikoFormatsField
-from pants_kaniko.plans import ImageName, Settings
 from pants_kaniko.target_types import KanikoOutputPathField, KanikoSourceField
 
 
@@ -25,15 +23,9 @@ class KanikoPackageFieldSet(PackageFieldSet):
 
 @dataclass(frozen=True)
 class BuiltKanikoImage(BuiltPackageArtifact):
-    """What was built: all of it but its layers' bytes, and where those are.
-
-    :param sources: its layers, each with the repositories that have it.
-    """
+    """What was built: all of it but its layers' bytes."""
 
     images: Optional[ImageSet] = None
-    sources: Tuple[LayerSource, ...] = ()
-    names: Tuple[ImageName, ...] = ()
-    settings: Optional[Settings] = None
 
     @property
     def image(self) -> Optional[Image]:

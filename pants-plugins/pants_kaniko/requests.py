@@ -42,6 +42,8 @@ class BuildStep:
     :param alone: a linked step's layer and nothing else: what is below it is not waited for.
     :param lost: diffIDs of layers that a cache promised and nobody has: their steps run again.
     :param attempt: how often layers were found lost.
+    :param run: Pants' id of the run in which they were, 0 in the first attempt. The engine, before it makes anew what an earlier
+        run wanted, asks for all that this needed then, at once: for what needs the lost layers before these are made.
     """
 
     handle: PlanHandle
@@ -49,6 +51,7 @@ class BuildStep:
     lost: Tuple[Hash, ...] = ()
     attempt: int = 0
     alone: bool = False
+    run: int = 0
 
     @property
     def title(self) -> str:
@@ -213,6 +216,23 @@ class FetchLayers:
     sources: Tuple[LayerSource, ...]
     registries: Tuple[RegistryOptions, ...]
     attempt: int = 0
+
+
+@dataclass(frozen=True)
+class DeliverLayers:
+    """Build an image whose layers are there for certain, for somebody who takes them away.
+
+    :param repositories: those that it goes to, which may have some of the layers already; none when the layers are wanted in the
+        local store.
+    """
+
+    build: BuildImage
+    repositories: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DeliveredLayers:
+    built: BuiltLayers
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def prepare_call(
     """Make a step ready to run, or find that it need not.
 
     Remembered by the daemon: the engine asks again for what it needed the last time before it sees that it needs it no
-    more. A layer that has gone since is noticed by the step, and the next attempt has another salt.
+    more. A layer that has gone since is noticed by the step, and the next attempt is remembered by nobody.
     """
     handle, planned = request.handle, request.handle.graph.steps[request.number]
     body = wire.PrepareRequest(
@@ -181,7 +181,7 @@ def prepare_call(
         canonical.dumps(body),
         f"Prepare {step_title(handle.plan, request.number)}",
         pure=False,
-        scope=_while_it_lasts(cache),
+        scope=_once(request) or _while_it_lasts(cache),
         salt=salt(request.attempt),
     )
 
@@ -219,7 +219,7 @@ def step_call(
         canonical.dumps(body),
         request.title,
         pure=True,
-        scope=scope,
+        scope=_once(request) or scope,
         files=context,
         salt=salt(request.attempt),
     )
@@ -263,6 +263,11 @@ def _while_it_lasts(cache: wire.CacheOptions) -> ProcessCacheScope:
     if cache.ttl:
         return ProcessCacheScope.PER_SESSION
     return ProcessCacheScope.PER_RESTART_SUCCESSFUL
+
+
+def _once(request: BuildStep) -> Optional[ProcessCacheScope]:
+    """What runs because layers were lost may be lost again: only the store knows, and the executor asks it."""
+    return ProcessCacheScope.PER_SESSION if request.attempt else None
 
 
 def salt(attempt: int) -> str:

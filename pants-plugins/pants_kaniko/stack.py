@@ -212,7 +212,8 @@ def again(build: BuildImage, missing: Sequence[Hash], steps: Iterable[BuiltStep]
 
 def recording(build: BuildImage, number: int) -> RecordStep:
     """The request for one step of `build`."""
-    step = BuildStep(build.handle, number, build.lost, build.attempt)
+    run = build.run if build.attempt else 0
+    step = BuildStep(build.handle, number, build.lost, build.attempt, run=run)
     return RecordStep(step, build.run, number in build.told)
 
 

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Dict, List
 
 import pytest
-from pants.core.goals.publish import PublishProcesses
 from pants.engine.internals.scheduler import ExecutionError
 
-from pants_kaniko.engine_get.publish import PublishKanikoImageFieldSet, PublishKanikoImageRequest
 from support.backend import Backend, text_of
 from support.registry import RealRegistry
 
@@ -282,13 +280,9 @@ def test_publish_names_every_tag_in_every_registry(backend: Backend) -> None:
         " 'b': {'address': 'b.example', 'default': True, 'skip_push': True}}",
     )
     backend.write(files('repository="team/{name}", cache_repo="a.example/none", cache=False'))
-    field_set = PublishKanikoImageFieldSet.create(backend.target("app:image"))
-    package = backend.package("app:image")
+    processes = backend.publish("app:image")
     image = backend.image("app:image").image
     assert image
-    processes = backend.runner.request(
-        PublishProcesses, [PublishKanikoImageRequest(field_set, (package,))]
-    )
 
     assert [
         (

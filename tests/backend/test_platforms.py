@@ -7,8 +7,6 @@ import logging
 from typing import Dict
 
 import pytest
-from pants.core.goals.publish import PublishProcesses
-from pants.core.goals.run import RunRequest
 from pants.engine.fs import DigestContents
 from pants.engine.internals.scheduler import ExecutionError
 
@@ -19,9 +17,6 @@ from imagebuild.oci.config import ConfigFile
 from imagebuild.oci.descriptor import Platform
 from imagebuild.oci.hash import Hash
 from imagebuild.oci.manifest import Index, parse
-from pants_kaniko import delivery
-from pants_kaniko.engine_get.publish import PublishKanikoImageFieldSet, PublishKanikoImageRequest
-from pants_kaniko.engine_get.run import KanikoRunFieldSet
 from support.backend import Backend, text_of
 from support.base_image import image_of, push_index
 from support.registry import RealRegistry
@@ -135,17 +130,14 @@ def test_a_docker_archive_holds_one_platform(amd64: Backend) -> None:
 def test_publish_pushes_the_manifests_before_the_index(amd64: Backend) -> None:
     amd64.write(files(BOTH + ', registries=["registry.example:5000"]'))
     amd64.set_options("--kaniko-cache-read-only", "--no-kaniko-cache")
-    package = amd64.package("app:image")
     images = amd64.image("app:image").images
     assert images
-    field_set = PublishKanikoImageFieldSet.create(amd64.target("app:image"))
-    request_of = PublishKanikoImageRequest(field_set, (package,))
-    found = amd64.runner.request(PublishProcesses, [request_of])
+    (publish,) = amd64.publish("app:image")
+    assert publish.process
 
-    (publish,) = found
     assert (f"registry.example:5000/image:1.0@{images.digest}",) == publish.names
-    (push,) = delivery.pushes(delivery.images([package]), skip=False)
-    request = canonical.loads(PushRequest, delivery.push_request(push))
+    (call,) = amd64.runner.request(DigestContents, [publish.process.process.input_digest])
+    request = canonical.loads(PushRequest, call.content)
     sent = [Hash.of(text.encode()) for text in request.manifests]
     assert [*(image.digest for image in images.images), images.digest] == sent
     assert 2 == len(request.configs)
@@ -163,9 +155,7 @@ def test_run_takes_this_machine_s_platform_and_builds_no_other(
     monkeypatch.setattr("pants_kaniko.targets.platform_of", lambda _: Platform("linux", own))
     backend.new_session()
     backend.write(files())
-    request = backend.runner.request(
-        RunRequest, [KanikoRunFieldSet.create(backend.target("app:image"))]
-    )
+    request = backend.container("app:image")
 
     (file,) = backend.runner.request(DigestContents, [request.digest])
     asked = canonical.loads(RunImageRequest, file.content)

@@ -25,6 +25,7 @@ from pants.core.target_types import (
 from pants.engine.addresses import Address
 from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent
 from pants.engine.internals.scheduler import ExecutionError
+from pants.engine.process import FallibleProcessResult, Process
 from pants.engine.rules import Get, QueryRule, collect_rules, rule
 from pants.engine.target import InferredDependencies, Target
 from pants.testutil.rule_runner import RuleRunner
@@ -121,6 +122,21 @@ class Backend:
         assert isinstance(artifact, BuiltKanikoImage)
         return artifact
 
+    def publish(self, address: str) -> PublishProcesses:
+        """What `publish` would run in the foreground; all that comes before it is done."""
+        package = self.package(address)
+        field_set = publish.PublishKanikoImageFieldSet.create(self.target(address))
+        request = publish.PublishKanikoImageRequest(field_set, (package,))
+        return self.runner.request(PublishProcesses, [request])
+
+    def process(self, process: Process) -> FallibleProcessResult:
+        """What would run in the foreground, in the background."""
+        return self.runner.request(FallibleProcessResult, [process])
+
+    def container(self, address: str) -> RunRequest:
+        """What `run` would start."""
+        return self.runner.request(RunRequest, [run.KanikoRunFieldSet.create(self.target(address))])
+
     def files(self, package: BuiltPackage) -> Dict[str, bytes]:
         contents = self.runner.request(DigestContents, [package.digest])
         return {file.path: file.content for file in contents}
@@ -168,5 +184,6 @@ def _rules() -> Iterable[Any]:
         QueryRule(RunRequest, [run.KanikoRunFieldSet]),
         QueryRule(InferredDependencies, [dependencies.InferKanikoDependencies]),
         QueryRule(DigestContents, [Digest]),
+        QueryRule(FallibleProcessResult, [Process]),
         QueryRule(PutativeTargets, [tailor.PutativeKanikoTargetsRequest]),
     ]

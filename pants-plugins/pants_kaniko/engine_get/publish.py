@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterable
+from typing import Any, Iterable, Tuple
 
 from pants.core.goals.publish import (
     PublishFieldSet,
@@ -13,13 +13,15 @@ from pants.core.goals.publish import (
     PublishRequest,
 )
 from pants.engine.fs import CreateDigest, Digest, FileContent
+from pants.engine.internals.session import RunId
 from pants.engine.process import InteractiveProcess
 from pants.engine.rules import Get, MultiGet, collect_rules, rule
 from pants.util.logging import LogLevel
 
 from pants_kaniko import delivery, shapes
 from pants_kaniko.calls import EffectEnvironment, Executor
-from pants_kaniko.requests import Push, PushJob
+from pants_kaniko.plans import PlannedImage, PlanRequest
+from pants_kaniko.requests import BuildImage, DeliveredLayers, DeliverLayers, Push, PushJob
 from pants_kaniko.target_types import KanikoRegistriesField, KanikoSkipPushField
 
 
@@ -54,15 +56,21 @@ async def push_job(push: Push, executor: Executor, environment: EffectEnvironmen
 
 
 @rule(level=LogLevel.DEBUG)
-async def publish_image(request: PublishKanikoImageRequest) -> PublishProcesses:
-    images = delivery.images(request.packages)
-    pushes = delivery.pushes(images, skip=request.field_set.skip_push.value)
+async def publish_image(request: PublishKanikoImageRequest, run: RunId) -> PublishProcesses:
+    address, skip = request.field_set.address, request.field_set.skip_push.value
+    planned = await Get(PlannedImage, PlanRequest(address))
+    targets = delivery.targets(planned.names, skip)
+    pushes: Tuple[Push, ...] = ()
+    if targets:
+        repositories = tuple(name.repository for name in targets)
+        build = BuildImage(planned.handle, run)
+        delivered = await Get(DeliveredLayers, DeliverLayers(build, repositories))
+        pushes = delivery.pushes(delivered.built, targets)
     jobs = await MultiGet(Get(PushJob, Push, push) for push in pushes)
     published = [PublishPackages(names=job.push.digest_names, process=job.process) for job in jobs]
-    address, skip = request.field_set.address, request.field_set.skip_push.value
     skipped = [
         PublishPackages(names=names, description=reason)
-        for names, reason in delivery.skipped(images, address, skip)
+        for names, reason in delivery.skipped(planned.names, address, skip)
     ]
     return PublishProcesses([*published, *skipped])
 

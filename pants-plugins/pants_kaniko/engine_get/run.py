@@ -15,7 +15,7 @@ from pants_kaniko import delivery, output, shapes
 from pants_kaniko.build_fields import KanikoNetworkField
 from pants_kaniko.calls import EffectEnvironment, Executor
 from pants_kaniko.plans import OwnPlatform, PlannedImage, PlanRequest
-from pants_kaniko.requests import BuildImage, BuiltLayers
+from pants_kaniko.requests import BuildImage, DeliveredLayers, DeliverLayers
 from pants_kaniko.subsystem import KanikoSubsystem
 from pants_kaniko.target_types import KanikoSourceField
 
@@ -42,7 +42,8 @@ async def run_image(
     planned = await Get(PlannedImage, PlanRequest(field_set.address))
     handle = planned.handle
     only = delivery.runnable(handle, platform.value)
-    built = await Get(BuiltLayers, BuildImage(handle, run, only=only))
+    build = BuildImage(handle, run, only=only)
+    built = (await Get(DeliveredLayers, DeliverLayers(build))).built
     image = output.assembled(built).images[0]
     network = field_set.network.value or options.network
     body = delivery.run_request(image, built.sources, handle.settings, network)

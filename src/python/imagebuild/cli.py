@@ -114,6 +114,14 @@ def _fetch(call: Invocation) -> Outcome:
     return _passing(result, bool(result.missing))
 
 
+def _locate(call: Invocation) -> Outcome:
+    from imagebuild.execute.locate import locate
+    from imagebuild.execute.requests import FetchRequest
+
+    result = locate(call.read(FetchRequest), call.effects())
+    return _passing(result, bool(result.missing))
+
+
 def _passing(result: Any, passing: bool) -> Outcome:
     return Outcome(result, EXIT_NOT_FOR_LONG if passing else 0)
 
@@ -157,6 +165,7 @@ SUBCOMMANDS: Dict[str, Tuple[Callable[[Invocation], Outcome], str]] = {
     "step": (_step, "run one step and leave its layer in the store (pure)"),
     "record": (_record, "file results in the store and push them to the cache repository"),
     "fetch": (_fetch, "bring layers into the store"),
+    "locate": (_locate, "find out which layers are neither in the store nor in a registry"),
     "export": (_export, "copy a blob out of the store (pure)"),
     "docker-archive": (_docker_archive, "turn an image layout into a tar for docker load (pure)"),
     "push": (_push, "push an image to registries"),

@@ -203,7 +203,7 @@ class RecordResult:
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """``fetch``: bring layers' blobs into the store."""
+    """``fetch``: bring layers' blobs into the store. ``locate``: see whether that could be done."""
 
     layers: Tuple[LayerSource, ...]
     registries: Tuple[RegistryOptions, ...] = ()
