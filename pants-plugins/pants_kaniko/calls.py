@@ -32,7 +32,7 @@ class ExecutorCall:
     :param request: the request file's bytes.
     :param pure: False for what reaches registries: it gets the user's environment.
     :param files: the sandbox besides the request.
-    :param outputs: files to capture; none for a call that only answers.
+    :param outputs: files to capture; none for a call that answers on stdout.
     :param salt: part of the environment, so that equal requests are run again.
     """
 
@@ -48,7 +48,7 @@ class ExecutorCall:
 
 @dataclass(frozen=True)
 class ExecutorAnswer:
-    """:param result: the result file's bytes, b"" where outputs were asked for instead, or the call failed."""
+    """:param result: what it answers, b"" where outputs were asked for instead, or the call failed."""
 
     exit_code: int
     result: bytes

@@ -32,7 +32,7 @@ MAIN = "main.py"
 STORE, PYTHONS = "kaniko_store", "kaniko_pythons"
 CACHES = {STORE: STORE, PYTHONS: PYTHONS}
 """Named caches, which processes see under their own names."""
-REQUEST, RESULT, CONTEXT = "request.json", "result.json", "context"
+REQUEST, CONTEXT = "request.json", "context"
 SOURCES, INSTALLER = "sources", "install.py"
 EXECUTOR_FILES = (
     (INSTALLER, "install.py"),
@@ -115,14 +115,14 @@ def process(
     if call.salt:
         variables["KANIKO_SALT"] = call.salt
     return Process(
-        (*executor_argv(executor, call.subcommand), "--result", RESULT),
+        executor_argv(executor, call.subcommand),
         description=call.description,
         level=LogLevel.DEBUG,
         input_digest=digest,
         immutable_input_digests={EXECUTOR_DIR: executor.digest},
         append_only_caches=CACHES,
         env=FrozenDict(variables),
-        output_files=call.outputs or (RESULT,),
+        output_files=call.outputs,
         cache_scope=call.scope,
     )
 

@@ -6,7 +6,7 @@ import logging
 from typing import Any, Iterable
 
 from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
-from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent, MergeDigests
+from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest, FileContent, MergeDigests
 from pants.engine.process import FallibleProcessResult, Process
 from pants.engine.rules import Get, collect_rules, rule
 from pants.util.logging import LogLevel
@@ -28,8 +28,9 @@ async def effect_environment(options: KanikoSubsystem.EnvironmentAware) -> Effec
 async def call_executor(
     call: ExecutorCall, executor: Executor, environment: EffectEnvironment
 ) -> ExecutorAnswer:
-    request = await Get(Digest, CreateDigest([FileContent(shapes.REQUEST, call.request)]))
-    digest = await Get(Digest, MergeDigests([request, call.files]))
+    digest = await Get(Digest, CreateDigest([FileContent(shapes.REQUEST, call.request)]))
+    if call.files != EMPTY_DIGEST:
+        digest = await Get(Digest, MergeDigests([digest, call.files]))
     try:
         process = shapes.process(executor, call, digest, environment.variables)
         result = await Get(FallibleProcessResult, Process, process)
@@ -38,11 +39,10 @@ async def call_executor(
         logger.debug("starting the executor by the interpreter's own path: %s", error)
         process = shapes.process(shapes.unlinked(executor), call, digest, environment.variables)
         result = await Get(FallibleProcessResult, Process, process)
-    answered = not call.outputs and result.exit_code in (shapes.EXIT_OK, shapes.EXIT_MISSED)
-    contents = await Get(DigestContents, Digest, result.output_digest) if answered else ()
+    answered = result.exit_code in (shapes.EXIT_OK, shapes.EXIT_MISSED)
     return ExecutorAnswer(
         result.exit_code,
-        contents[0].content if contents else b"",
+        result.stdout if answered else b"",
         result.stderr.decode("utf-8", "replace"),
         result.output_digest,
         result.metadata.total_elapsed_ms or 0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Iterable, Tuple
 
-from pants.engine.fs import CreateDigest, Digest
+from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest
 from pants.engine.internals.session import RunId
 from pants.engine.rules import Get, MultiGet, collect_rules, rule
 from pants.util.logging import LogLevel
@@ -91,10 +91,9 @@ async def run_step(run: RunStep) -> BuiltStep:
         if prepared.missing or prepared.step is None:
             return stack.blocked(request, prepared.missing)
         step, remotes = prepared.step, prepared.remotes
-    context = await Get(
-        Digest, CreateDigest(shapes.context_entries(request.handle, request.number))
-    )
-    call = shapes.step_call(request, step, below, context, remotes)
+    context = shapes.context_entries(request.handle, request.number)
+    files = await Get(Digest, CreateDigest(context)) if context else EMPTY_DIGEST
+    call = shapes.step_call(request, step, below, files, remotes)
     answer = await Get(ExecutorAnswer, ExecutorCall, call)
     if answer.exit_code == shapes.EXIT_LAYER_MISSING:
         return stack.blocked(request, stack.suspects(request, below, remotes))
