@@ -18,8 +18,9 @@ from imagebuild.oci.descriptor import Platform
 from imagebuild.oci.platforms import distance
 from pants_kaniko.calls import Executor, ExecutorCall
 from pants_kaniko.output import assembled, fetch_call
+from pants_kaniko.output_requests import FetchLayers, Push
 from pants_kaniko.plans import ImageName, PlanHandle, Settings
-from pants_kaniko.requests import BuiltLayers, FetchLayers, Push
+from pants_kaniko.requests import BuiltLayers
 from pants_kaniko.shapes import CACHES, EXECUTOR_DIR, executor_argv, salt
 
 

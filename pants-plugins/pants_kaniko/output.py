@@ -17,17 +17,10 @@ from imagebuild.execute.requests import LayerSource
 from imagebuild.oci.hash import Hash
 from pants_kaniko import report, targets
 from pants_kaniko.calls import ExecutorAnswer, ExecutorCall
+from pants_kaniko.output_requests import ExportLayers, FetchLayers, FormatRequest, PackageImage
 from pants_kaniko.package_types import BuiltKanikoImage
 from pants_kaniko.plans import Entry, PlanHandle
-from pants_kaniko.requests import (
-    REGISTRY,
-    BuildImage,
-    BuiltLayers,
-    ExportLayers,
-    FetchLayers,
-    FormatRequest,
-    PackageImage,
-)
+from pants_kaniko.requests import REGISTRY, BuildImage, BuiltLayers
 from pants_kaniko.shapes import EXIT_LAYER_MISSING, salt
 
 REGISTRY_FORMAT, LAYOUT_FORMAT, ARCHIVE_FORMAT = "registry", "oci-layout", "docker-archive"

@@ -192,10 +192,13 @@ def step_call(
     below: Sequence[BuiltStep],
     context: Digest,
     fetched: Sequence[Hash] = (),
+    *,
+    again: bool = False,
 ) -> ExecutorCall:
     """Run a step. Its input is what is hashed, the context files that it selects, and nothing else.
 
     :param fetched: diffIDs of what was fetched for it, in the order of its inputs.
+    :param again: the same call was answered a moment ago, by one that lacked a layer.
     """
     handle, planned = request.handle, request.handle.graph.steps[request.number]
     trees = remotes.trees_of(request, below, fetched)
@@ -221,7 +224,7 @@ def step_call(
         pure=True,
         scope=_once(request) or scope,
         files=context,
-        salt=salt(request.attempt),
+        salt=salt(request.attempt) or ("again" if again else ""),
     )
 
 

@@ -121,12 +121,17 @@ def cache_now(settings: Settings, lookup: CacheLookup) -> CacheOptions:
 def ready_step(
     request: BuildStep, below: Sequence[BuiltStep], lookup: CacheLookup
 ) -> Optional[Step]:
-    """`known_step`, where all that the step needs is in the store for certain, so that it can run at once.
+    """The content key's preimage, where all that the step needs is in the store, so that it can run at once.
 
     A cache repository is asked once more before a step runs: after a step that made the same files again, the content key
-    is known there (early cut-off). Unless it does not know what the step does.
+    is known there (early cut-off). Unless it does not know what the step does, or the look-up has asked already.
     """
     settings = request.handle.settings
+    if not request.attempt:
+        diff_ids = tuple(source.layer.diff_id for source in parents_of(request, below))
+        for ready in lookup.result.ready:
+            if ready.number == request.number and ready.step.parents == diff_ids:
+                return ready.step
     asked = settings.use_cache and cache_now(settings, lookup).repository
     if asked and request.number not in lookup.result.novel:
         return None
@@ -145,16 +150,22 @@ def completed(
     origin: str,
     step: Optional[Step],
     milliseconds: int = 0,
+    stored: Sequence[Hash] = (),
 ) -> BuiltStep:
-    """The step, with its layer on top of what is below it."""
+    """The step, with its layer on top of what is below it.
+
+    :param stored: layers that the store had before anything was built.
+    """
     settings, parent = request.handle.settings, _parent(request, below)
     cached = settings.use_cache and settings.cache.repository
     top = (LayerSource(layer, (settings.cache.repository,) if cached else ()),) if layer else ()
     ran = isinstance(request.handle.graph.steps[request.number].op, ExecOp)
+    over = parents_of(request, below)
     whole = request.alone or ran or (parent is not None and parent.unpacked)
+    whole = whole or {source.layer.diff_id for source in over} <= set(stored)
     return BuiltStep(
         request.number,
-        parents_of(request, below) + top,
+        over + top,
         layer,
         origin,
         step,

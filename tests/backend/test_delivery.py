@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import shutil
-import tarfile
 from pathlib import Path
 from typing import Callable, Dict, List
 
@@ -15,6 +13,7 @@ from imagebuild.store.store import Store
 from support.backend import Backend, text_of
 from support.base_image import image_of, push
 from support.registry import RealRegistry
+from support.tars import make_tar, member
 
 DOCKERFILE = """\
 FROM scratch
@@ -127,7 +126,7 @@ def test_a_layer_of_the_base_image_that_is_nowhere_is_an_error_that_says_so(
     tmp_path: Path, registry: RealRegistry, goal: Callable[[Backend], object]
 ) -> None:
     base = f"{registry.address}/bases/gone:1"
-    image = image_of([files_layer({"etc/os": b"base"})])
+    image = image_of([make_tar(member("etc/os", b"base"))])
     push(image, base)
     (layer,) = (digest for digest, blob in image.blobs.items() if blob[:2] == b"\x1f\x8b")
     backend = machine(tmp_path, registry)
@@ -143,13 +142,3 @@ def test_a_layer_of_the_base_image_that_is_nowhere_is_an_error_that_says_so(
     said = text_of(error.value)
     assert "are neither in the store nor in a registry, and no step can make them" in said
     assert "fix: see whether the registry of the base image still has it" in said
-
-
-def files_layer(files: Dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return out.getvalue()

@@ -13,7 +13,9 @@ from imagebuild.execute.effects import Effects
 from imagebuild.oci.hash import Hash
 from imagebuild.store.store import Store
 from support.backend import Backend
+from support.base_image import image_of, push
 from support.registry import RealRegistry
+from support.tars import make_tar, member
 
 DOCKERFILE = """\
 FROM scratch AS one
@@ -77,6 +79,38 @@ def test_a_stage_whose_records_are_gone_does_not_run_for_a_copy_that_is_cached(
     assert "  3 steps: 2 cached (registry), 1 not needed" == found.extra_log_lines[-1]
 
 
+def test_a_step_whose_layers_are_there_needs_no_preparation(
+    tmp_path: Path, registry: RealRegistry
+) -> None:
+    cache = f"{registry.address}/ready/cache"
+    first, second = machine(tmp_path / "first", registry), machine(tmp_path / "second", registry)
+    package(first, files(cache))
+    changed = {**files(cache), "app/b.txt": "another"}
+    calls = package(first, changed)
+
+    # The COPY of the context; the one of a stage has to be prepared, for what is below it is new.
+    assert ["lookup", "prepare", "record", "step", "step"] == calls
+    assert ["lookup", "prepare", "record", "step", "step"] == package(
+        second, {**changed, "app/b.txt": "a third"}
+    ), "on a fresh machine the look-up fetches the index"
+
+
+def test_what_goes_between_the_look_up_and_the_step_is_fetched_again(
+    tmp_path: Path, registry: RealRegistry
+) -> None:
+    base = f"{registry.address}/bases/goes:1"
+    push(image_of([make_tar(member("etc/os", b"base"))]), base)
+    dockerfile = f"FROM {base}\nCOPY app/a.txt /a\nCOPY --from={base} /etc/os /os\n"
+    backend = machine(tmp_path, registry)
+    package(backend, files("", dockerfile))
+    backend.meanwhile(
+        "lookup", "import glob; [os.unlink(path) for path in glob.glob('kaniko_store/indexes/*')]"
+    )
+    calls = package(backend, {**files("", dockerfile), "app/a.txt": "another"})
+
+    assert (2, 3) == (calls.count("prepare"), calls.count("step")), "the first one ran twice"
+
+
 def promise_over_other_layers(backend: Backend, number: int) -> None:
     """Puts a record of a step into the cache repository as if it had been made over another layer."""
     handle = backend.plan("app:image").handle
@@ -103,6 +137,6 @@ def test_a_promise_that_does_not_hold_runs_the_stage_after_all(
     calls = package(second, files(cache))
     found = second.image("app:image")
 
-    assert (2, 3) == (calls.count("step"), calls.count("prepare"))
+    assert (2, 1) == (calls.count("step"), calls.count("prepare"))
     assert made.image == found.image
     assert "  3 steps: 1 cached (registry), 2 built" == found.extra_log_lines[-1]

@@ -9,7 +9,13 @@ import pytest
 from pants.engine.fs import EMPTY_DIGEST
 
 from imagebuild.errors import LayerMissingError
-from imagebuild.execute.requests import CacheOptions, Hit, LayerSource, LookupResult
+from imagebuild.execute.requests import (
+    CacheOptions,
+    Hit,
+    LayerSource,
+    LookupResult,
+    ReadyStep,
+)
 from imagebuild.llb.ops import FileOp
 from imagebuild.llb.plan import State
 from imagebuild.oci.hash import chain_id
@@ -181,7 +187,32 @@ def test_a_run_that_no_cache_knows_needs_no_preparation() -> None:
     assert not stack.ready_step(request, below, CacheLookup(LookupResult((), novel=(3,))))
 
 
-def test_a_copy_from_a_tree_is_always_prepared() -> None:
+def test_a_step_that_the_look_up_found_ready_needs_no_preparation() -> None:
+    request = BuildStep(handle(repository="r.example/cache"), 1)
+    below = (built(0, REGISTRY),)
+    known = stack.known_step(request, below)
+    assert known
+    found = CacheLookup(LookupResult((), ready=(ReadyStep(1, known),)))
+    other = CacheLookup(LookupResult((), ready=(ReadyStep(1, replace(known, parents=())),)))
+
+    assert known == stack.ready_step(request, below, found)
+    assert stack.ready_step(request, below, other) is None, "made over other layers"
+    assert stack.ready_step(replace(request, number=3), (built(2),), found) is None
+    assert stack.ready_step(replace(request, attempt=1), below, found) is None, "layers were lost"
+
+
+def test_what_stands_on_stored_layers_has_all_of_them() -> None:
+    request, below = BuildStep(handle(), 1), (built(0, LOCAL, unpacked=False),)
+    stored = [source.layer.diff_id for source in below[0].chain]
+    made = [
+        stack.completed(request, below, layer("new"), BUILT, None, stored=known)
+        for known in (stored, stored[:1])
+    ]
+
+    assert [True, False] == [step.unpacked for step in made]
+
+
+def test_a_copy_from_a_tree_is_prepared_unless_it_is_ready() -> None:
     request = BuildStep(handle(), 3)
 
     assert stack.ready_step(request, (built(2),), CacheLookup(LookupResult(()))) is None

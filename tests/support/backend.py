@@ -40,14 +40,18 @@ from pants_kaniko.requests import BuildStep, BuiltStep
 
 LOG = "calls.log"
 MAIN = """\
-import sys
+import os, sys
 
 sys.path[:0] = {path!r}
 with open("kaniko_store/{log}", "a") as log:
     log.write(sys.argv[1] + "\\n")
 from imagebuild.cli import main
 
-sys.exit(main())
+code = main()
+if os.path.exists(f"kaniko_store/after.{{sys.argv[1]}}"):
+    with open(f"kaniko_store/after.{{sys.argv[1]}}") as script:
+        exec(script.read())
+sys.exit(code)
 """
 
 
@@ -153,6 +157,10 @@ class Backend:
         files = self.files(self.package(address))
         (document,) = (data for path, data in files.items() if path.endswith(".image.json"))
         return cast(List[Dict[str, Any]], json.loads(document)["layers"])
+
+    def meanwhile(self, subcommand: str, script: str) -> None:
+        """What happens to the store after each call of a subcommand, in Python; the store is `kaniko_store`."""
+        (self.caches / "kaniko_store" / f"after.{subcommand}").write_text(script)
 
     def calls(self) -> List[str]:
         """The subcommands of the executor that were run since the last time this was asked."""

@@ -12,7 +12,8 @@ from imagebuild import canonical
 from imagebuild.execute.requests import FetchResult
 from pants_kaniko import delivery, report, stack
 from pants_kaniko.calls import ExecutorAnswer, ExecutorCall
-from pants_kaniko.requests import BuildImage, BuiltLayers, DeliveredLayers, DeliverLayers
+from pants_kaniko.output_requests import DeliveredLayers, DeliverLayers
+from pants_kaniko.requests import BuildImage, BuiltLayers
 
 logger = logging.getLogger(__name__)
 

@@ -23,18 +23,17 @@ from imagebuild import canonical
 from imagebuild.execute.requests import FetchResult
 from pants_kaniko import output, report, stack
 from pants_kaniko.calls import ExecutorAnswer, ExecutorCall
-from pants_kaniko.package_types import KanikoPackageFieldSet
-from pants_kaniko.plans import PlannedImage, PlanRequest
-from pants_kaniko.requests import (
+from pants_kaniko.output_requests import (
     AvailableLayers,
-    BuildImage,
-    BuiltLayers,
     ExportLayers,
     FetchLayers,
     FormatFiles,
     FormatRequest,
     PackageImage,
 )
+from pants_kaniko.package_types import KanikoPackageFieldSet
+from pants_kaniko.plans import PlannedImage, PlanRequest
+from pants_kaniko.requests import BuildImage, BuiltLayers
 
 logger = logging.getLogger(__name__)
 

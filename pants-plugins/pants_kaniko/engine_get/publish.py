@@ -20,8 +20,9 @@ from pants.util.logging import LogLevel
 
 from pants_kaniko import delivery, shapes
 from pants_kaniko.calls import EffectEnvironment, Executor
+from pants_kaniko.output_requests import DeliveredLayers, DeliverLayers, Push, PushJob
 from pants_kaniko.plans import PlannedImage, PlanRequest
-from pants_kaniko.requests import BuildImage, DeliveredLayers, DeliverLayers, Push, PushJob
+from pants_kaniko.requests import BuildImage
 from pants_kaniko.target_types import KanikoRegistriesField, KanikoSkipPushField
 
 

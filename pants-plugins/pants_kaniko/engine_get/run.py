@@ -14,8 +14,9 @@ from pants.util.logging import LogLevel
 from pants_kaniko import delivery, output, shapes
 from pants_kaniko.build_fields import KanikoNetworkField
 from pants_kaniko.calls import EffectEnvironment, Executor
+from pants_kaniko.output_requests import DeliveredLayers, DeliverLayers
 from pants_kaniko.plans import OwnPlatform, PlannedImage, PlanRequest
-from pants_kaniko.requests import BuildImage, DeliveredLayers, DeliverLayers
+from pants_kaniko.requests import BuildImage
 from pants_kaniko.subsystem import KanikoSubsystem
 from pants_kaniko.target_types import KanikoSourceField
 

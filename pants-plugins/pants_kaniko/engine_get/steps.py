@@ -13,7 +13,6 @@ from pants.util.logging import LogLevel
 from imagebuild import canonical
 from imagebuild.execute.pure_requests import StepResult
 from imagebuild.execute.requests import LookupResult, PrepareResult, RecordResult
-from imagebuild.oci.hash import Hash
 from pants_kaniko import linked, report, shapes, stack
 from pants_kaniko.calls import ExecutorAnswer, ExecutorCall
 from pants_kaniko.requests import (
@@ -78,9 +77,11 @@ async def build_step(request: BuildStep) -> BuiltStep:
 
 @rule(desc="Step", level=LogLevel.DEBUG)
 async def run_step(run: RunStep) -> BuiltStep:
+    """What a look-up said was there may be gone since: then the step is prepared after all."""
     request, below = run.request, run.below
     lookup = await Get(CacheLookup, LookupCall(request.handle))
-    step = stack.ready_step(request, below, lookup)
+    step = None if run.prepared else stack.ready_step(request, below, lookup)
+    at_once = step is not None
     remotes: Tuple[Hash, ...] = ()
     if step is None:
         cache = stack.cache_now(request.handle.settings, lookup)
@@ -93,13 +94,16 @@ async def run_step(run: RunStep) -> BuiltStep:
         step, remotes = prepared.step, prepared.remotes
     context = shapes.context_entries(request.handle, request.number)
     files = await Get(Digest, CreateDigest(context)) if context else EMPTY_DIGEST
-    call = shapes.step_call(request, step, below, files, remotes)
+    call = shapes.step_call(request, step, below, files, remotes, again=run.prepared)
     answer = await Get(ExecutorAnswer, ExecutorCall, call)
+    if answer.exit_code == shapes.EXIT_LAYER_MISSING and at_once:
+        return await Get(BuiltStep, RunStep(request, below, prepared=True))
     if answer.exit_code == shapes.EXIT_LAYER_MISSING:
         return stack.blocked(request, stack.suspects(request, below, remotes))
     raw = report.step_result_of(answer, request.handle, request.number)
     layer = canonical.loads(StepResult, raw).layer
-    return stack.completed(request, below, layer, BUILT, step, answer.milliseconds)
+    stored = lookup.result.stored
+    return stack.completed(request, below, layer, BUILT, step, answer.milliseconds, stored)
 
 
 @rule(level=LogLevel.DEBUG)

@@ -72,7 +72,9 @@ def fetch_indexes(
     unknown = [source for source in _unique(sources) if _local_index(store, source) is False]
     if cache and unknown:
         with ThreadPoolExecutor(CONCURRENCY) as pool:
-            found = list(pool.map(lambda source: _cached_index(source, store, cache), unknown))
+            found = list(
+                pool.map(lambda source: cached_index(source.layer.diff_id, store, cache), unknown)
+            )
         unknown = [source for source, ok in zip(unknown, found) if not ok]
     missing = fetch_blobs(unknown, store, client_of)
     for source in unknown:
@@ -90,13 +92,14 @@ def _local_index(store: Store, source: LayerSource) -> bool:
     return True
 
 
-def _cached_index(source: LayerSource, store: Store, cache: RegistryCache) -> bool:
-    descriptor = cache.get_index(source.layer.diff_id)
+def cached_index(diff_id: Hash, store: Store, cache: RegistryCache) -> bool:
+    """Bring a layer's index from the cache repository into the store, if it is there and whole."""
+    descriptor = cache.get_index(diff_id)
     if descriptor is None:
         return False
     try:
         packed = cache.read_blob(descriptor, MAX_INDEX_BYTES)
-        store.put_index(source.layer.diff_id, packed)
+        store.put_index(diff_id, packed)
     except (MalformedError, NotFoundError):
         return False
     return True

@@ -4,19 +4,22 @@ The store answers by content: from the base up, each hit gives the parents of th
 asked of the cache repository by input key, all keys in one concurrent batch; where that misses too but the parents are
 known by now, by content key. For what is missing still, a further request tells whether the repository has any record
 of its op: where it has none, the step runs without asking again. No layer is downloaded.
+
+What has to run is told in the same answer which steps lack nothing, so that the first ones need no process to prepare them.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
 
 from imagebuild import canonical
 from imagebuild.cache.local import local_record
 from imagebuild.cache.record import LayerRecord
 from imagebuild.errors import RegistryError
 from imagebuild.execute.effects import CONCURRENCY, Effects
+from imagebuild.execute.readiness import ready_steps, stored_layers
 from imagebuild.execute.requests import Hit, LookupRequest, LookupResult
 from imagebuild.execute.select import selection_digest
 from imagebuild.llb.keys import GraphBase, StepGraph, content_step, input_steps
@@ -25,22 +28,32 @@ from imagebuild.llb.step import BareStep, InputStep, Step
 from imagebuild.oci.hash import Hash, chain_id
 from imagebuild.store.store import Store
 
+if TYPE_CHECKING:
+    from imagebuild.cache.registry import RegistryCache
+
 
 def lookup(request: LookupRequest, effects: Effects) -> LookupResult:
     """Ask store and registry. A registry that does not answer is a warning, and its steps misses."""
-    search = _Search(request.graph, effects.store)
+    search = Search(request.graph, effects.store)
     search.ask_store()
     warnings: Tuple[str, ...] = ()
     novel: Tuple[int, ...] = ()
-    if not search.complete() and request.cache.repository:
+    if search.complete():
+        return LookupResult(tuple(search.hits))
+    cache = effects.cache(request.cache, request.registries)
+    if cache:
         try:
-            novel = _ask_registry(search, request, effects)
+            novel = _ask_registry(search, cache)
         except RegistryError as error:
+            cache = None
             warnings = (f"the cache {request.cache.repository} does not answer: {error.message}",)
-    return LookupResult(tuple(search.hits), warnings, novel)
+    if search.complete():
+        return LookupResult(tuple(search.hits), warnings)
+    ready, stored = ready_steps(search, cache), stored_layers(search)
+    return LookupResult(tuple(search.hits), warnings, novel, ready, stored)
 
 
-class _Search:
+class Search:
     """The state of one look-up: hits so far, and what they make known."""
 
     def __init__(self, graph: StepGraph, store: Store) -> None:
@@ -117,10 +130,8 @@ def hit_of(record: LayerRecord, source: str) -> Hit:
     return Hit(record.layer, source, chain_id(parents) if parents else None)
 
 
-def _ask_registry(search: _Search, request: LookupRequest, effects: Effects) -> Tuple[int, ...]:
+def _ask_registry(search: Search, cache: RegistryCache) -> Tuple[int, ...]:
     """:returns: the steps whose op the repository does not know."""
-    cache = effects.cache(request.cache, request.registries)
-    assert cache is not None
     with ThreadPoolExecutor(CONCURRENCY) as pool:
 
         def ask(keys: Sequence[Tuple[int, Hash]]) -> bool:
@@ -150,7 +161,7 @@ def _key(step: InputStep) -> Hash:
     return canonical.fingerprint(step)
 
 
-def _agrees(search: _Search, number: int, record: LayerRecord) -> bool:
+def _agrees(search: Search, number: int, record: LayerRecord) -> bool:
     """A record must start from the very layers that this build has below it, as far as they are known."""
     parents = search.diff_ids(search.graph.steps[number].over)
     return parents is None or parents == record.step.parents

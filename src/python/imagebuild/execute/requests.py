@@ -102,15 +102,29 @@ class LookupRequest:
 
 
 @dataclass(frozen=True)
+class ReadyStep:
+    """A step that no cache has, not by its content either, and that lacks nothing to run.
+
+    :param step: its content key's preimage.
+    """
+
+    number: int
+    step: Step
+
+
+@dataclass(frozen=True)
 class LookupResult:
     """`hits` is aligned with the graph's steps; `warnings` are for the user (an unreachable cache is one).
 
     :param novel: steps whose op the cache repository has no record of, so that asking it for them by content is in vain.
+    :param stored: diffIDs of layers, of base images and hits, that the store has, told when something missed.
     """
 
     hits: Tuple[Optional[Hit], ...]
     warnings: Tuple[str, ...] = ()
     novel: Tuple[int, ...] = ()
+    ready: Tuple[ReadyStep, ...] = ()
+    stored: Tuple[Hash, ...] = ()
 
 
 @dataclass(frozen=True)
