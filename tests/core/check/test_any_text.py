@@ -24,6 +24,17 @@ WORDS = (
     "FROM from AS a scratch ARG $A ${A:?} COPY --from= RUN <<E E # check= skip=all ; ' [ ONBUILD"
 )
 PIECES = st.sampled_from([*WORDS.split(), '"', " ", "\n", "\\\n", "\n\n", "\x1b", "\udc80", "\0"])
+BOTH = (PLATFORM, Platform("linux", "arm64"))
+
+
+class Images(Dict[str, Any]):
+    """Every image is known, as the golden cases have it: those that they do not name have an empty config."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> Dict[str, Any]:
+        return {}
 
 
 @given(st.lists(PIECES, max_size=30).map("".join))
@@ -32,20 +43,39 @@ def test_any_text_has_a_report(text: str) -> None:
 
     assert str(found).replace("\n", "").isprintable()
 
+    images = Images({"docker.io/library/a:latest": {"Env": ["A=1"], "OnBuild": ["ENV B=$C"]}})
+    known = report(text, options="experimental=all", images=images, platforms=BOTH)
+    assert str(known).replace("\n", "").isprintable()
+
 
 @given(dockerfile_lines())
 def test_what_cannot_be_lowered_has_an_error(lines: List[str]) -> None:
     """In a Dockerfile whose stages all start from nothing; a base image may define what is missing here."""
-    text = "\n".join(line for line in lines if "FROM" not in line)
-    text = f"FROM scratch\n{text}\n"
+    own = (line for line in lines if "FROM" not in line)
+    text = "\n".join(["FROM scratch", *own, ""])
+
+    assert fails(text) == has_error(report(text))
+
+
+@given(dockerfile_lines())
+def test_what_cannot_be_lowered_on_known_images_has_an_error(lines: List[str]) -> None:
+    text = "\n".join(["FROM a", *lines, ""])
+
+    assert fails(text) == has_error(report(text, images=Images()))
+
+
+def has_error(found: Report) -> bool:
+    return any(finding.severity == ERROR for finding in found.findings)
+
+
+def fails(text: str) -> bool:
+    """Whether the build refuses it."""
     entries = [file_entry(path) for path in FILES]
     try:
         plan(text, entries)
-        fails = False
     except ImageBuildError:
-        fails = True
-
-    assert fails == any(finding.severity == ERROR for finding in report(text).findings)
+        return True
+    return False
 
 
 # What is missing there may be a variable of the base image.
@@ -65,16 +95,6 @@ def cases(kind: str) -> List[Path]:
 def build_of(case: Path) -> Dict[str, Any]:
     file = case / "build.json"
     return dict(json.loads(file.read_text("utf-8"))) if file.exists() else {}
-
-
-class Images(Dict[str, Any]):
-    """Every image is known, as the golden cases have it: those that they do not name have an empty config."""
-
-    def __contains__(self, name: object) -> bool:
-        return True
-
-    def __missing__(self, name: str) -> Dict[str, Any]:
-        return {}
 
 
 def report_of(case: Path, images: Mapping[str, Any] = {}) -> Report:
