@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Dict, FrozenSet, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Dict, FrozenSet, Iterable, Mapping, Sequence
 
 from pants.core.goals.check import CheckRequest, CheckResult
 from pants.engine.addresses import Address
@@ -15,10 +15,11 @@ from imagebuild.check.run import Report
 from imagebuild.check.subject import CheckInput
 from imagebuild.dockerfile.parse import parse
 from imagebuild.errors import ImageBuildError
+from imagebuild.llb.plan import UnreadImage, WantedImage
 from imagebuild.oci.descriptor import Platform
 from pants_kaniko import build_fields, planning, targets
 from pants_kaniko import target_types as fields
-from pants_kaniko.plans import BuildContext, DockerfileSource
+from pants_kaniko.plans import BuildContext, DockerfileSource, ResolvedBases
 from pants_kaniko.subsystem import KanikoSubsystem
 
 _BUILD_ARG = re.compile(r"\{build_args\.(\w+)")
@@ -58,10 +59,12 @@ def given(
     environ: Mapping[str, str],
     platform: Platform,
 ) -> CheckInput:
+    """What is known without a look at base images."""
     own = target[fields.KanikoBuildArgsField].value or ()
     return CheckInput(
         source.text,
         source.path,
+        target[build_fields.KanikoPlatformsField].platforms or (platform,),
         platform,
         context.entries,
         context.ignore_file,
@@ -71,6 +74,20 @@ def given(
         _used_args(target, options),
         options.check,
     )
+
+
+def with_bases(given: CheckInput, looked_up: ResolvedBases) -> CheckInput:
+    return replace(
+        given,
+        bases=(*given.bases, *looked_up.bases),
+        unread=(*given.unread, *looked_up.unread),
+    )
+
+
+def none_read(wanted: Sequence[WantedImage], error: Exception) -> ResolvedBases:
+    """What a look at base images comes to when there is no executor: a check goes on without."""
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return ResolvedBases((), tuple(UnreadImage(image, reason) for image in wanted))
 
 
 def _stage(target: Target, options: KanikoSubsystem, source: DockerfileSource) -> str:
@@ -98,13 +115,13 @@ def _used_args(target: Target, options: KanikoSubsystem) -> FrozenSet[str]:
 
 
 def result(address: Address, report: Report) -> CheckResult:
-    """As a linter prints it, and a last line that counts."""
+    """As a linter prints it, what the check went on without, and a last line that counts."""
     errors = sum(finding.severity == ERROR for finding in report.findings)
     warnings = len(report.findings) - errors
-    lines = [*map(str, report.findings)]
+    lines = [*map(str, report.findings), *report.notes]
     if report.findings:
-        lines.append(f"Found {_counted(errors, 'error')} and {_counted(warnings, 'warning')}.\n")
-    return CheckResult(int(report.failed), "\n".join(lines), "", str(address))
+        lines.append(f"Found {_counted(errors, 'error')} and {_counted(warnings, 'warning')}.")
+    return CheckResult(int(report.failed), "".join(f"{line}\n" for line in lines), "", str(address))
 
 
 def refused(address: Address, error: ImageBuildError) -> CheckResult:

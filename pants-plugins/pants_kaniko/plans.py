@@ -15,7 +15,14 @@ from imagebuild.errors import SourceRange
 from imagebuild.execute.pure_requests import SecretSource, SshSource
 from imagebuild.execute.requests import CacheOptions
 from imagebuild.llb.keys import StepGraph
-from imagebuild.llb.plan import ContextEntry, Plan, RemoteSource, ResolvedBase, WantedImage
+from imagebuild.llb.plan import (
+    ContextEntry,
+    Plan,
+    RemoteSource,
+    ResolvedBase,
+    UnreadImage,
+    WantedImage,
+)
 from imagebuild.llb.step import InputStep
 from imagebuild.oci.descriptor import Platform
 from imagebuild.registry.options import RegistryOptions
@@ -82,15 +89,21 @@ class Place:
 
 @dataclass(frozen=True)
 class BasesRequest:
-    """:param places: for each image, what names it first."""
+    """:param places: for each image, what names it first.
+    :param tolerant: images that cannot be read are no error.
+    """
 
     images: Tuple[WantedImage, ...]
     places: Tuple[Place, ...]
+    tolerant: bool = False
 
 
 @dataclass(frozen=True)
 class ResolvedBases:
+    """:param unread: for a tolerant request, what is not among `bases`."""
+
     bases: Tuple[ResolvedBase, ...]
+    unread: Tuple[UnreadImage, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,11 @@ def process(
 
 
 def resolve_call(
-    images: Tuple[WantedImage, ...], registries: Tuple[RegistryOptions, ...], bucket: str
+    images: Tuple[WantedImage, ...],
+    registries: Tuple[RegistryOptions, ...],
+    bucket: str,
+    *,
+    tolerant: bool = False,
 ) -> ExecutorCall:
     """Names that are digests are resolved once for all; tags in every run, or once per `bucket`."""
     refs = dict.fromkeys(image.ref for image in images)
@@ -136,7 +140,7 @@ def resolve_call(
     scope = ProcessCacheScope.SUCCESSFUL if pinned or bucket else ProcessCacheScope.PER_SESSION
     return ExecutorCall(
         "resolve",
-        canonical.dumps(wire.ResolveRequest(images, registries)),
+        canonical.dumps(wire.ResolveRequest(images, registries, tolerant)),
         f"Resolve {', '.join(refs)}",
         pure=False,
         scope=scope,

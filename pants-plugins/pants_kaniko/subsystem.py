@@ -179,6 +179,17 @@ class KanikoSubsystem(Subsystem):
         ),
     )
 
+    check_base_images = BoolOption(
+        default=True,
+        help=softwrap(
+            """
+            If true, `check` asks registries for what base images say of themselves: their platform, variables and
+            triggers. It goes on without those that it cannot reach, and says which. If false, it asks for none, and
+            what depends on them is not reported.
+            """
+        ),
+    )
+
     @memoized_property
     def registries(self) -> Registries:
         try:

@@ -20,6 +20,7 @@ from imagebuild.llb.keys import StepGraph, input_steps
 from imagebuild.llb.plan import ContextEntry, Plan
 from imagebuild.llb.remote import remote_base
 from imagebuild.oci.config import ConfigFile, History
+from support.checks_of_dockerfiles import looked_up
 from support.dockerfile_texts import BYTES, dockerfile_lines
 from support.dockerfiles import GOLDEN, PLATFORM, file_entry, plan
 
@@ -70,9 +71,11 @@ def survive(data: bytes) -> None:
         text = data.decode()
     except UnicodeDecodeError:
         text = ""
-    report = check(CheckInput(text, "Dockerfile", PLATFORM, CONTEXT, build_args=ARGS))
-    assert all(finding.message and finding.rule for finding in report.findings)
-    str(report).encode("utf-8", "surrogateescape")
+    asked = CheckInput(text, "Dockerfile", (PLATFORM,), PLATFORM, CONTEXT, build_args=ARGS)
+    for given in (asked, looked_up(asked, BASES)):
+        report = check(given)
+        assert all(finding.message and finding.rule for finding in report.findings)
+        str(report).encode("utf-8", "surrogateescape")
     _ignore(text)
     assert time.monotonic() - begun < SECONDS, "it took too long"
 

@@ -35,9 +35,11 @@ async def resolve_bases(
 ) -> ResolvedBases:
     if not request.images:
         return ResolvedBases(())
-    call = shapes.resolve_call(request.images, options.registries.options, bucket.value)
+    registries = options.registries.options
+    call = shapes.resolve_call(request.images, registries, bucket.value, tolerant=request.tolerant)
     answer = await Get(ExecutorAnswer, ExecutorCall, call)
-    return ResolvedBases(canonical.loads(ResolveResult, report.bases_of(answer, request)).bases)
+    result = canonical.loads(ResolveResult, report.bases_of(answer, request))
+    return ResolvedBases(result.bases, result.unread)
 
 
 def rules() -> Iterable[Any]:

@@ -10,11 +10,19 @@ from pants.engine.rules import Get, MultiGet, collect_rules, rule
 from pants.engine.unions import UnionRule
 from pants.util.logging import LogLevel
 
+from imagebuild.check.bases import wanted_images
 from imagebuild.check.run import check
 from imagebuild.errors import ImageBuildError
 from pants_kaniko import checks, planning
 from pants_kaniko.checks import ImageCheck, ImageCheckRequest, KanikoCheckRequest
-from pants_kaniko.plans import BuildContext, ContextFiles, ContextRequest, OwnPlatform
+from pants_kaniko.plans import (
+    BasesRequest,
+    BuildContext,
+    ContextFiles,
+    ContextRequest,
+    OwnPlatform,
+    ResolvedBases,
+)
 from pants_kaniko.subsystem import KanikoSubsystem
 
 
@@ -32,6 +40,14 @@ async def check_image(
     names = planning.environment_names(files.target, options)
     environ = await Get(EnvironmentVars, EnvironmentVarsRequest(names))
     given = checks.given(files.target, options, files.dockerfile, context, environ, platform.value)
+    wanted = wanted_images(given) if options.check_base_images else ()
+    while wanted:
+        try:
+            looked_up = await Get(ResolvedBases, BasesRequest(wanted, (), tolerant=True))
+        except Exception as error:  # the executor itself could not be made or started
+            looked_up = checks.none_read(wanted, error)
+        given = checks.with_bases(given, looked_up)
+        wanted = wanted_images(given)
     return ImageCheck(checks.result(address, check(given)))
 
 

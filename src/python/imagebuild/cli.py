@@ -72,7 +72,8 @@ def _resolve(call: Invocation) -> Outcome:
     from imagebuild.execute.requests import ResolveRequest
     from imagebuild.execute.resolve import resolve
 
-    return Outcome(resolve(call.read(ResolveRequest), call.effects()))
+    result = resolve(call.read(ResolveRequest), call.effects())
+    return _passing(result, bool(result.unread))
 
 
 def _fetch_remote(call: Invocation) -> Outcome:

@@ -11,7 +11,7 @@
      x HostError                71  + NamespacesUnavailableError, OverlayUnavailableError,
      |                                EmulatorMissingError, StoreFullError
      x LayerMissingError        74  a layer is neither in the store nor in a registry: run its step again
-     x IntegrityError           76  + DigestMismatchError, UnsafePathError, MalformedError
+     x IntegrityError           76  + DigestMismatchError, UnsafePathError, MalformedError, PlatformMissingError
      x StepError                10  + CommandFailedError: the user's own command failed
 
 Exit codes follow sysexits.h where it has a name for the case. Anything that is not an ``ImageBuildError`` is our
@@ -274,3 +274,18 @@ class UnsafePathError(IntegrityError):
 
 class MalformedError(IntegrityError):
     """A manifest, config, layer, index or record that breaks its own format or its bounds."""
+
+
+class PlatformMissingError(MalformedError):
+    """An image is there, but not for the platform that is wanted.
+
+    :param offered: the platforms that it is there for, "" where it names none.
+    """
+
+    def __init__(self, image: str, platform: str, *, offered: str) -> None:
+        super().__init__(
+            f'the image "{image}" has nothing for {platform}',
+            expected=f"one of {offered or 'its platforms (it names none)'}",
+            hint="use an image that is built for this platform",
+        )
+        self.offered = offered

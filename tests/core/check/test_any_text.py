@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Mapping
 
 import pytest
 from hypothesis import given
@@ -15,14 +15,26 @@ from imagebuild.check.likeness import near
 from imagebuild.check.run import Report
 from imagebuild.dockerfile.dockerignore import select_context
 from imagebuild.errors import ImageBuildError
+from imagebuild.oci.descriptor import Platform
 from support.checks_of_dockerfiles import FILES, report
 from support.dockerfile_texts import dockerfile_lines
-from support.dockerfiles import GOLDEN, file_entry, plan
+from support.dockerfiles import GOLDEN, PLATFORM, file_entry, plan
 
 WORDS = (
     "FROM from AS a scratch ARG $A ${A:?} COPY --from= RUN <<E E # check= skip=all ; ' [ ONBUILD"
 )
 PIECES = st.sampled_from([*WORDS.split(), '"', " ", "\n", "\\\n", "\n\n", "\x1b", "\udc80", "\0"])
+BOTH = (PLATFORM, Platform("linux", "arm64"))
+
+
+class Images(Dict[str, Any]):
+    """Every image is known, as the golden cases have it: those that they do not name have an empty config."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> Dict[str, Any]:
+        return {}
 
 
 @given(st.lists(PIECES, max_size=30).map("".join))
@@ -31,20 +43,39 @@ def test_any_text_has_a_report(text: str) -> None:
 
     assert str(found).replace("\n", "").isprintable()
 
+    images = Images({"docker.io/library/a:latest": {"Env": ["A=1"], "OnBuild": ["ENV B=$C"]}})
+    known = report(text, options="experimental=all", images=images, platforms=BOTH)
+    assert str(known).replace("\n", "").isprintable()
+
 
 @given(dockerfile_lines())
 def test_what_cannot_be_lowered_has_an_error(lines: List[str]) -> None:
     """In a Dockerfile whose stages all start from nothing; a base image may define what is missing here."""
-    text = "\n".join(line for line in lines if "FROM" not in line)
-    text = f"FROM scratch\n{text}\n"
+    own = (line for line in lines if "FROM" not in line)
+    text = "\n".join(["FROM scratch", *own, ""])
+
+    assert fails(text) == has_error(report(text))
+
+
+@given(dockerfile_lines())
+def test_what_cannot_be_lowered_on_known_images_has_an_error(lines: List[str]) -> None:
+    text = "\n".join(["FROM a", *lines, ""])
+
+    assert fails(text) == has_error(report(text, images=Images()))
+
+
+def has_error(found: Report) -> bool:
+    return any(finding.severity == ERROR for finding in found.findings)
+
+
+def fails(text: str) -> bool:
+    """Whether the build refuses it."""
     entries = [file_entry(path) for path in FILES]
     try:
         plan(text, entries)
-        fails = False
     except ImageBuildError:
-        fails = True
-
-    assert fails == any(finding.severity == ERROR for finding in report(text).findings)
+        return True
+    return False
 
 
 # What is missing there may be a variable of the base image.
@@ -66,7 +97,7 @@ def build_of(case: Path) -> Dict[str, Any]:
     return dict(json.loads(file.read_text("utf-8"))) if file.exists() else {}
 
 
-def report_of(case: Path) -> Report:
+def report_of(case: Path, images: Mapping[str, Any] = {}) -> Report:
     build = build_of(case)
     ignore = case / "Dockerfile.dockerignore"
     ignored = ignore.read_text("utf-8") if ignore.exists() else ""
@@ -79,15 +110,28 @@ def report_of(case: Path) -> Report:
         ignore=ignored,
         build_args=build.get("build_args", {}),
         target=build.get("target", ""),
+        images=images,
+        platforms=[Platform.parse(build.get("platform", str(PLATFORM)))],
     )
 
 
-@pytest.mark.parametrize("case", cases("errors"), ids=lambda case: str(case.name))
-def test_whatever_the_build_refuses_is_an_error(case: Path) -> None:
+def all_cases(kind: str) -> List[Any]:
+    """With nothing known of base images, as far as that goes, and with all."""
+    unknown = [pytest.param(case, False, id=case.name) for case in cases(kind)]
+    every = sorted(path.parent for path in (GOLDEN / kind).glob("*/Dockerfile"))
+    return [*unknown, *(pytest.param(case, True, id=f"{case.name}-known") for case in every)]
+
+
+def images_of(case: Path, known: bool) -> Mapping[str, Any]:
+    return Images(build_of(case).get("bases", {})) if known else {}
+
+
+@pytest.mark.parametrize(("case", "known"), all_cases("errors"))
+def test_whatever_the_build_refuses_is_an_error(case: Path, known: bool) -> None:
     """With the words and the line of the build, whose golden files these are."""
     said = (case / "error.txt").read_text("utf-8").splitlines()[0]
     try:
-        found = report_of(case).findings
+        found = report_of(case, images_of(case, known)).findings
     except ImageBuildError as error:  # the ignore file is wrong
         assert said == str(error).splitlines()[0]
         return
@@ -98,9 +142,11 @@ def test_whatever_the_build_refuses_is_an_error(case: Path) -> None:
     assert said in [*errors, *(text.replace(":1: ", ": ", 1) for text in errors)]
 
 
-@pytest.mark.parametrize("case", cases("plans"), ids=lambda case: str(case.name))
-def test_what_can_be_built_has_no_error(case: Path) -> None:
-    assert [] == [finding for finding in report_of(case).findings if finding.severity == ERROR]
+@pytest.mark.parametrize(("case", "known"), all_cases("plans"))
+def test_what_can_be_built_has_no_error(case: Path, known: bool) -> None:
+    found = report_of(case, images_of(case, known)).findings
+
+    assert [] == [finding for finding in found if finding.severity == ERROR]
 
 
 NEAR = [

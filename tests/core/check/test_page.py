@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import pytest
 
@@ -13,12 +13,20 @@ from support.checks_of_dockerfiles import findings
 from support.documents import ROOT
 
 PAGE = (ROOT / "docs/checks.md").read_text("utf-8")
-GIVEN = {"UndeclaredBuildArg": {"VERSION": "2"}}
+GIVEN: Dict[str, Dict[str, Any]] = {
+    "InvalidBaseImagePlatform": {
+        "images": {
+            "docker.io/arm64v8/debian:12": {"Platform": "linux/arm64"},
+            "docker.io/library/debian:12": {},
+        }
+    },
+    "UndeclaredBuildArg": {"build_args": {"VERSION": "2"}},
+}
 
-# What `docker build --check` has, but for InvalidBaseImagePlatform, which needs a registry.
+# What `docker build --check` has.
 BUILDKIT = """
 StageNameCasing FromAsCasing NoEmptyContinuation ConsistentInstructionCasing DuplicateStageName ReservedStageName
-JSONArgsRecommended MaintainerDeprecated UndefinedArgInFrom WorkdirRelativePath UndefinedVar
+JSONArgsRecommended MaintainerDeprecated UndefinedArgInFrom WorkdirRelativePath UndefinedVar InvalidBaseImagePlatform
 MultipleInstructionsDisallowed LegacyKeyValueFormat RedundantTargetPlatform SecretsUsedInArgOrEnv
 InvalidDefaultArgInFrom FromPlatformFlagConstDisallowed CopyIgnoredFile InvalidDefinitionDescription ExposeProtoCasing
 ExposeInvalidFormat
@@ -60,13 +68,13 @@ def test_every_rule_has_a_section() -> None:
 def test_the_first_example_has_the_finding_and_the_second_has_none(rule: str) -> None:
     bad, good = EXAMPLES[rule]
 
-    assert rule in {found.rule for found in findings(bad, build_args=GIVEN.get(rule, {}))}
-    assert [] == findings(good, build_args=GIVEN.get(rule, {}))
+    assert rule in {found.rule for found in findings(bad, **GIVEN.get(rule, {}))}
+    assert [] == findings(good, **GIVEN.get(rule, {}))
 
 
 @pytest.mark.parametrize("rule", [rule.name for rule in RULES])
 def test_a_rule_is_called_an_error_where_it_is_one(rule: str) -> None:
-    found = findings(EXAMPLES[rule][0], build_args=GIVEN.get(rule, {}))
+    found = findings(EXAMPLES[rule][0], **GIVEN.get(rule, {}))
     severity = {finding.severity for finding in found if finding.rule == rule}
     text = PAGE[PAGE.index(f"\n### {rule}\n") :].split("\n", 2)[2].lower()
 

@@ -52,6 +52,19 @@ def test_temporary_status_that_stays(
     assert (code == 429) == isinstance(error.value, RateLimitedError)
 
 
+def test_who_is_not_patient_takes_the_first_answer(
+    proxy: FaultProxy, fresh_path: str, drive: Drive
+) -> None:
+    driver, repo = drive(patient=False), Repository(proxy.address, fresh_path)
+    proxy.on("GET", "/manifests/", status(503), times=100)
+
+    with pytest.raises(RegistryError):
+        driver.client.get_manifest(repo, "v1")
+
+    assert 1 == len(proxy.requests("GET", "/manifests/"))
+    assert [] == driver.waits
+
+
 @pytest.mark.parametrize("code", [400, 403, 404, 405, 501])
 def test_final_status_is_not_tried_again(
     code: int, proxy: FaultProxy, fresh_path: str, drive: Drive

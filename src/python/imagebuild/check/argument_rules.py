@@ -10,7 +10,6 @@ from imagebuild.check.likeness import near
 from imagebuild.check.subject import Subject
 from imagebuild.check.variables import View
 from imagebuild.dockerfile.instructions.variables import Arg, Env, Label
-from imagebuild.dockerfile.model import Dockerfile
 from imagebuild.dockerfile.platforms import platform_args
 from imagebuild.errors import SourceRange
 
@@ -33,8 +32,9 @@ _SECRET_NAME, _HARMLESS_NAME = _word_of(_SECRET), _word_of(_HARMLESS)
 
 
 def undefined_var(subject: Subject) -> Iterable[Found]:
-    """Where the base image may define a name, only those that it will not: arguments of the platform, and slips."""
-    automatic = platform_args(subject.given.platform, "").keys()
+    """Where a base image that is not known may define a name, only those that it will not: arguments of the platform, and
+    slips."""
+    automatic = platform_args(subject.platform, "").keys()
     before_from = {name for arg in subject.dockerfile.global_args for name, _ in arg.args}
     for view in subject.views:
         for name in sorted(view.undefined):
@@ -53,7 +53,7 @@ def undefined_var(subject: Subject) -> Iterable[Found]:
 
 def unused_arg(subject: Subject) -> Iterable[Found]:
     """An ARG that nothing below it names, and no RUN below it could read from its environment."""
-    yield from _unused_global_args(subject.dockerfile, subject.given.used_args)
+    yield from _unused_global_args(subject)
     mentions = _Mentions(subject)
     for stage in subject.stages:
         for arg in stage.instructions:
@@ -69,15 +69,11 @@ def unused_arg(subject: Subject) -> Iterable[Found]:
                     )
 
 
-def _unused_global_args(dockerfile: Dockerfile, used_outside: Iterable[str]) -> Iterable[Found]:
-    outside = frozenset(used_outside)
-    again = {
-        name
-        for stage in dockerfile.stages
-        for item in stage.instructions
-        if isinstance(item, Arg)
-        for name, _ in item.args
-    }
+def _unused_global_args(subject: Subject) -> Iterable[Found]:
+    dockerfile, outside = subject.dockerfile, subject.given.used_args
+    instructions = [item for stage in dockerfile.stages for item in stage.instructions]
+    instructions.extend(view.instruction for view in subject.borrowed)
+    again = {name for item in instructions if isinstance(item, Arg) for name, _ in item.args}
     for number, arg in enumerate(dockerfile.global_args):
         texts = [other.text for other in dockerfile.global_args[number + 1 :]]
         texts.extend(stage.base.text for stage in dockerfile.stages)
@@ -143,8 +139,9 @@ def undeclared_build_arg(subject: Subject) -> Iterable[Found]:
     """A build argument of this target that nothing takes up."""
     if not subject.stages:
         return
-    known: Set[str] = set(platform_args(subject.given.platform, ""))
-    for arg in (*subject.dockerfile.global_args, *(view.instruction for view in subject.views)):
+    known: Set[str] = set(platform_args(subject.platform, ""))
+    instructions = (view.instruction for view in (*subject.borrowed, *subject.views))
+    for arg in (*subject.dockerfile.global_args, *instructions):
         known.update(name for name, _ in (arg.args if isinstance(arg, Arg) else ()))
     for name in sorted(subject.given.build_args.keys() - subject.given.shared_args - known):
         if name.lower() not in _PROXIES and not _READ_BY_BUILDERS.match(name):

@@ -47,7 +47,9 @@ class Rule:
 
 @dataclass(frozen=True)
 class Finding:
-    """:param severity: ERROR for what would fail the build, else WARNING."""
+    """:param severity: ERROR for what would fail the build, else WARNING.
+    :param platforms: those that it is about, "" for all that are built for.
+    """
 
     rule: str
     severity: str
@@ -55,6 +57,7 @@ class Finding:
     message: str
     expected: str = ""
     hint: str = ""
+    platforms: str = ""
 
     def __str__(self) -> str:
         lines = [f"{self.source}: {self.rule}: {self.severity}: {self.message}"]
@@ -62,10 +65,12 @@ class Finding:
             lines.append(f"    expected: {self.expected}")
         if self.hint:
             lines.append(f"    fix: {self.hint}")
-        return "\n".join(_shown(line) for line in lines)
+        if self.platforms:
+            lines.append(f"    platform: {self.platforms}")
+        return "\n".join(shown(line) for line in lines)
 
 
-def _shown(line: str) -> str:
+def shown(line: str) -> str:
     """A Dockerfile may hold what a terminal acts on."""
     text = printable(line.replace("\n", " "))
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."

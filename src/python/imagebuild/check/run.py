@@ -1,13 +1,14 @@
-"""From a Dockerfile and what it is built with to a report: pure, nothing is built, no base image is looked at."""
+"""From a Dockerfile and what it is built with to a report: pure, nothing is built, no registry is asked."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Iterable, List, Sequence, Tuple
 
+from imagebuild.check.bases import bases_of_stages, known_images, missing_platforms, notes
 from imagebuild.check.copy_rules import missing_sources
-from imagebuild.check.finding import ERROR, WARNING, Finding
+from imagebuild.check.finding import ERROR, WARNING, Finding, shown
 from imagebuild.check.options import CheckOptions
 from imagebuild.check.rules import INVALID_CHECK_DIRECTIVE, RULE_OF_ERROR, RULES
 from imagebuild.check.subject import CheckInput, Subject
@@ -30,43 +31,55 @@ _CHECK_COMMENT = re.compile(r"check\s*=\s*(\S*)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Report:
-    """:param findings: in the order of their lines; :param failed: whether they fail the check."""
+    """:param findings: in the order of their lines; :param failed: whether they fail the check.
+    :param notes: what the check went on without, a line each.
+    """
 
     findings: Tuple[Finding, ...]
     failed: bool
+    notes: Tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join(str(finding) for finding in self.findings)
+        return "\n".join((*map(str, self.findings), *self.notes))
 
 
 def check(given: CheckInput) -> Report:
     """Everything that is wrong or doubtful. Errors are always reported; warnings as the options of `given`, the check
-    directive of the file and the comments above an instruction say."""
+    directive of the file and the comments above an instruction say. What is so on several platforms is reported once.
+    """
     lexed = lex(given.text, given.file)
-    errors: List[ImageBuildError] = []
-    subject = Subject(given, lexed, Dockerfile(given.file, ()), Scope({}))
+    of_text: List[Finding] = []
+    dockerfile = None
     try:
         dockerfile = parse(given.text, given.file)
-        subject = _with_model(subject, dockerfile)
-        errors.extend(_refused(subject))
     except ImageBuildError as error:
-        errors.extend(_each(error))
-    findings = [_of_error(error, given.file) for error in errors]
+        of_text.extend(_of_error(each, given.file) for each in _each(error))
     options = given.options
     try:
         options = CheckOptions.parse(lexed.directives.check).over(options)
     except UsageError as error:
-        place = subject.line(lexed.directives.check_line)
-        findings.append(_of_error(error.at(place), given.file, INVALID_CHECK_DIRECTIVE))
-    said = {(found.rule, found.source, found.message) for found in findings}
-    findings.extend(
-        found
-        for found in _warnings(subject, options)
-        if (found.rule, found.source, found.message) not in said
-    )
-    warned = bool(options.error) and any(found.severity == WARNING for found in findings)
-    failed = warned or any(found.severity == ERROR for found in findings)
-    return Report(tuple(sorted(set(findings), key=_order)), failed)
+        line = lexed.directives.check_line
+        place = lexed.source.range(line, line)
+        of_text.append(_of_error(error.at(place), given.file, INVALID_CHECK_DIRECTIVE))
+    found: Dict[Finding, List[str]] = {}
+    said: Dict[str, None] = {}
+    for platform in given.platforms:
+        subject = Subject(given, platform, lexed, Dockerfile(given.file, ()), Scope({}))
+        if dockerfile is not None:
+            subject = _with_model(subject, dockerfile)
+        for finding in _findings(subject, of_text, options):
+            found.setdefault(finding, []).append(str(platform))
+        said.update((shown(note), None) for note in notes(subject))
+    findings = [_on(finding, where, given) for finding, where in found.items()]
+    warned = bool(options.error) and any(finding.severity == WARNING for finding in findings)
+    failed = warned or any(finding.severity == ERROR for finding in findings)
+    return Report(tuple(sorted(findings, key=_order)), failed, tuple(said))
+
+
+def _on(finding: Finding, platforms: Sequence[str], given: CheckInput) -> Finding:
+    if len(platforms) == len(given.platforms):
+        return finding
+    return replace(finding, platforms=", ".join(platforms))
 
 
 def _order(finding: Finding) -> Tuple[str, int, str, str]:
@@ -74,41 +87,78 @@ def _order(finding: Finding) -> Tuple[str, int, str, str]:
 
 
 def _with_model(subject: Subject, dockerfile: Dockerfile) -> Subject:
-    given = subject.given
-    outer = global_scope(dockerfile, given.build_args, given.platform, given.target)
+    given, platform = subject.given, subject.platform
+    args, target, build_platform = given.build_args, given.target, given.build_platform
+    outer = global_scope(dockerfile, args, platform, target, build_platform)
     triggers: Sequence[Sequence[Instruction]] = [()] * len(dockerfile.stages)
-    graph = None
+    graph, bases = None, {}
     try:
-        graph = resolve_stages(dockerfile, given.build_args, given.target, given.platform)
+        graph = resolve_stages(dockerfile, args, target, platform, given.bases, build_platform)
         triggers = [[item.instruction for item in found] for found in graph.triggers]
+        bases = bases_of_stages(graph, known_images(given))
     except ImageBuildError:  # lowering raises it again
         pass
-    seen = tuple(views(dockerfile, given.build_args, outer, triggers))
-    return Subject(given, subject.lexed, dockerfile, outer, parents(dockerfile, outer), seen, graph)
+    configs = {number: base.config.config for number, base in bases.items()}
+    seen = tuple(views(dockerfile, args, outer, triggers, configs))
+    return replace(
+        subject,
+        dockerfile=dockerfile,
+        outer=outer,
+        parents=parents(dockerfile, outer),
+        views=tuple(view for view in seen if not view.borrowed),
+        borrowed=tuple(view for view in seen if view.borrowed),
+        bases=bases,
+        graph=graph,
+    )
+
+
+def _findings(
+    subject: Subject, of_text: Sequence[Finding], options: CheckOptions
+) -> Iterable[Finding]:
+    """For the platform of `subject`, each once.
+
+    :param of_text: what is wrong whatever is built for.
+    """
+    refused = _refused(subject) if subject.stages else ()
+    findings = [*of_text, *(_of_error(error, subject.given.file) for error in refused)]
+    said = {(found.rule, found.source, found.message) for found in findings}
+    findings.extend(
+        found
+        for found in _warnings(subject, options)
+        if (found.rule, found.source, found.message) not in said
+    )
+    return dict.fromkeys(findings)
 
 
 def _refused(subject: Subject) -> Iterable[ImageBuildError]:
-    """What lowering says, with base images of which nothing is known; nothing of an instruction that uses variables
-    whose values such an image may define."""
-    given = subject.given
-    args, target, platform = given.build_args, given.target, given.platform
+    """What lowering says; nothing of an instruction that uses variables whose values an image may define of which nothing is
+    known."""
+    given, known = subject.given, known_images(subject.given)
     try:
-        refs = base_refs(subject.dockerfile, build_args=args, target=target, platform=platform)
+        images = base_refs(
+            subject.dockerfile,
+            build_args=given.build_args,
+            target=given.target,
+            platform=subject.platform,
+            bases=given.bases,
+            build_platform=given.build_platform,
+        )
         lower(
             subject.dockerfile,
-            bases=[_unknown_image(image) for image in refs],
+            bases=[known.get(image) or _unknown_image(image) for image in images],
             context=given.context,
-            build_args=args,
-            target=target,
-            platform=platform,
+            build_args=given.build_args,
+            target=given.target,
+            platform=subject.platform,
+            build_platform=given.build_platform,
         )
     except ImageBuildError as raised:
         doubtful = {
             view.instruction.source for view in subject.views if not view.known and not view.broken
         }
         certain = [error for error in _each(raised) if error.origin not in doubtful]
-        return (*certain, *missing_sources(subject))
-    return ()
+        return (*certain, *missing_sources(subject), *missing_platforms(subject))
+    return missing_platforms(subject)
 
 
 def _unknown_image(image: WantedImage) -> ResolvedBase:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Set, Tuple
+from typing import Dict, Iterable, Tuple
 
 from imagebuild.check.finding import Found
 from imagebuild.check.subject import Subject
@@ -17,13 +17,14 @@ _ONCE = ("CMD", "ENTRYPOINT", "HEALTHCHECK")
 
 def json_args_recommended(subject: Subject) -> Iterable[Found]:
     """A SHELL in the stage, or in what it starts from, says that a shell is meant."""
-    with_shell: Set[int] = set()
-    for view in subject.views:
+    with_shell = {number for number, base in subject.bases.items() if base.config.config.shell}
+    for view in (*subject.borrowed, *subject.views):
         item = view.instruction
         if isinstance(item, Shell):
             with_shell.add(view.stage.index)
         elif (
-            isinstance(item, (Cmd, Entrypoint))
+            not view.borrowed
+            and isinstance(item, (Cmd, Entrypoint))
             and item.command.in_shell
             and with_shell.isdisjoint(subject.lineage(view.stage.index))
         ):
@@ -52,8 +53,11 @@ def multiple_instructions_disallowed(subject: Subject) -> Iterable[Found]:
 
 
 def workdir_relative_path(subject: Subject) -> Iterable[Found]:
-    """Only the first WORKDIR: where it is absolute, the others have something to be relative to."""
-    with_workdir: Set[int] = set()
+    """Only the first WORKDIR: where it is absolute, the others have something to be relative to. Not what the config of a
+    base image says: it may change."""
+    with_workdir = {
+        view.stage.index for view in subject.borrowed if isinstance(view.instruction, Workdir)
+    }
     for view in subject.views:
         item = view.instruction
         if isinstance(item, Workdir):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Iterable, Set
+from typing import Iterable, Set, Tuple
 
+from imagebuild.check.bases import known_images
 from imagebuild.check.finding import Found
 from imagebuild.check.likeness import near
 from imagebuild.check.subject import Subject
 from imagebuild.check.variables import Scope, global_scope, value
 from imagebuild.dockerfile.instructions.base import Instruction
 from imagebuild.dockerfile.model import Dockerfile, Stage
-from imagebuild.errors import ImageBuildError
+from imagebuild.dockerfile.stage_graph import TreeRef
+from imagebuild.errors import ImageBuildError, SourceRange
+from imagebuild.oci.platforms import normalised
 from imagebuild.oci.reference import ImageRef
 
 _TARGET_PLATFORM = re.compile(r"\$(?:TARGETPLATFORM|\{TARGETPLATFORM\})\Z")
@@ -34,7 +37,8 @@ def undefined_arg_in_from(subject: Subject) -> Iterable[Found]:
 def invalid_default_arg_in_from(subject: Subject) -> Iterable[Found]:
     """Whether the file can be built as it is, with no build argument."""
     dockerfile = subject.dockerfile
-    scope = global_scope(dockerfile, {}, subject.given.platform, subject.given.target)
+    given = subject.given
+    scope = global_scope(dockerfile, {}, subject.platform, given.target, given.build_platform)
     for stage in dockerfile.stages:
         if "$" not in stage.base.image or _undefined(dockerfile, scope, stage):
             continue
@@ -69,6 +73,33 @@ def from_platform_flag_const_disallowed(subject: Subject) -> Iterable[Found]:
             f'FROM --platform flag should not use constant value "{platform}"',
             "use $BUILDPLATFORM, remove --platform, or name the architecture in the stage's name",
         )
+
+
+def invalid_base_image_platform(subject: Subject) -> Iterable[Found]:
+    """What is pulled for the name is for another system or processor. As in BuildKit, variants are left alone, which many
+    images do not name; and an image without layers has nothing that could not run."""
+    known = known_images(subject.given)
+    for name, ref, source in _named_images(subject):
+        base = known.get(ref.wanted) if ref.wanted else None
+        if base is None or not base.layers or ref.platform is None:
+            continue
+        found, wanted = normalised(base.config.platform), normalised(ref.platform)
+        if (found.os, found.architecture) != (wanted.os, wanted.architecture):
+            message = f'Base image {name} was pulled with platform "{found}", expected "{wanted}" for current build'
+            yield Found(source, message, f"use an image that is for {wanted}")
+
+
+def _named_images(subject: Subject) -> Iterable[Tuple[str, TreeRef, SourceRange]]:
+    """The images that the target starts from or reads: each as it is named, and where."""
+    graph = subject.graph
+    if graph is None:
+        return
+    for number in graph.needed:
+        stage = subject.stages[number]
+        name = value(stage.base.image, subject.outer.env, subject.dockerfile.escape)
+        yield name or stage.base.image, graph.bases[number], stage.base.source
+        for name, ref in graph.sources[number].items():
+            yield name, ref, _place(stage, name).source
 
 
 def unknown_stage(subject: Subject) -> Iterable[Found]:

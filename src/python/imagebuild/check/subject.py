@@ -12,7 +12,7 @@ from imagebuild.dockerfile.lexer import LexedFile, RawInstruction
 from imagebuild.dockerfile.model import Dockerfile, Stage
 from imagebuild.dockerfile.stage_graph import StageGraph
 from imagebuild.errors import SourceRange
-from imagebuild.llb.plan import ContextEntry
+from imagebuild.llb.plan import ContextEntry, ResolvedBase, UnreadImage
 from imagebuild.oci.descriptor import Platform
 
 _COMMENT = re.compile(r"\s*#\s*(.*?)\s*\Z")
@@ -28,19 +28,24 @@ class IgnoreFile:
 
 @dataclass(frozen=True)
 class CheckInput:
-    """A Dockerfile and all that it would be built with; base images are not among it.
+    """A Dockerfile and all that it would be built with.
 
     :param file: its path as the user knows it.
+    :param platforms: what is built for, each once.
+    :param build_platform: what builds.
     :param context: without what `ignore` excludes.
     :param target: a stage's name or number, "" for the last one.
     :param shared_args: names of build arguments that are given to all Dockerfiles.
     :param used_args: names of build arguments that are used outside of the Dockerfile.
     :param options: what the user wants checked in all Dockerfiles.
+    :param bases: images that were looked up; nothing is known of those that are not among them (see `bases`).
+    :param unread: images that could not be.
     """
 
     text: str
     file: str
-    platform: Platform
+    platforms: Tuple[Platform, ...]
+    build_platform: Platform
     context: Tuple[ContextEntry, ...] = ()
     ignore: Optional[IgnoreFile] = None
     build_args: Mapping[str, str] = field(default_factory=dict)
@@ -48,23 +53,32 @@ class CheckInput:
     shared_args: FrozenSet[str] = frozenset()
     used_args: FrozenSet[str] = frozenset()
     options: CheckOptions = field(default_factory=CheckOptions)
+    bases: Tuple[ResolvedBase, ...] = ()
+    unread: Tuple[UnreadImage, ...] = ()
 
 
 @dataclass(frozen=True)
 class Subject:
-    """:param dockerfile: without stages where the text does not parse.
+    """What is built for one platform.
+
+    :param dockerfile: without stages where the text does not parse.
     :param outer: the variables that a FROM sees.
     :param parents: for each stage, the earlier one that it starts from.
     :param views: what each instruction sees, stage by stage.
+    :param borrowed: the same of the triggers that base images have left, which are not the Dockerfile's to mend.
+    :param bases: for each stage that starts from an image that is known, that image.
     :param graph: None where a FROM or a COPY --from is wrong.
     """
 
     given: CheckInput
+    platform: Platform
     lexed: LexedFile
     dockerfile: Dockerfile
     outer: Scope
     parents: Tuple[Optional[int], ...] = ()
     views: Tuple[View, ...] = ()
+    borrowed: Tuple[View, ...] = ()
+    bases: Mapping[int, ResolvedBase] = field(default_factory=dict)
     graph: Optional[StageGraph] = None
 
     @property

@@ -1,7 +1,7 @@
-"""The variables that each instruction sees, as far as they are known without the base images.
+"""The variables that each instruction sees, as far as they are known.
 
-A stage that starts from an image is open: the image may define any variable. So a name that the Dockerfile does not define
-is not undefined there, and what is made of it has no known value.
+A stage that starts from an image of which nothing is known is open: the image may define any variable. So a name that the
+Dockerfile does not define is not undefined there, and what is made of it has no known value.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from imagebuild.dockerfile.instructions.variables import Arg, Env
 from imagebuild.dockerfile.model import Dockerfile, Stage
 from imagebuild.dockerfile.platforms import platform_args
 from imagebuild.errors import ExpansionError
-from imagebuild.llb.state import DEFAULT_PATH
+from imagebuild.llb.state import DEFAULT_PATH, implicit_path
+from imagebuild.oci.config import Config
 from imagebuild.oci.descriptor import Platform
 
 _FOR_PEOPLE = ("source", "text")
@@ -42,7 +43,7 @@ _PLAIN = re.compile(r"\\[\s\S]|\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za
 class Scope:
     """:param env: values by name; "" for those of `vague`, whose values are not known.
     :param declared: ARGs without a value.
-    :param is_open: the stage starts from an image, which may define more.
+    :param is_open: the stage starts from an image that is not known and may define more.
     """
 
     env: Mapping[str, str]
@@ -81,9 +82,10 @@ class Scope:
 class View:
     """One instruction and the variables before it.
 
-    :param undefined: names that it uses and that this Dockerfile does not define.
+    :param undefined: names that it uses and that neither this Dockerfile nor a known base image defines.
     :param known: whether the values of all variables that it uses are.
     :param broken: its substitutions fail whatever the variables hold.
+    :param borrowed: it is a trigger (ONBUILD) of an image.
     """
 
     stage: Stage
@@ -92,6 +94,7 @@ class View:
     undefined: FrozenSet[str]
     known: bool
     broken: bool
+    borrowed: bool
 
 
 class _Anything(Mapping[str, str]):
@@ -121,11 +124,15 @@ def value(
 
 
 def global_scope(
-    dockerfile: Dockerfile, build_args: Mapping[str, str], platform: Platform, target: str
+    dockerfile: Dockerfile,
+    build_args: Mapping[str, str],
+    platform: Platform,
+    target: str,
+    build_platform: Platform,
 ) -> Scope:
     """What a FROM sees: the arguments of the platform, and the ARGs before the first stage."""
     last = dockerfile.stages[-1].name if dockerfile.stages else ""
-    automatic = platform_args(platform, target or last)
+    automatic = platform_args(platform, target or last, build_platform)
     scope = Scope({name: build_args.get(name, text) for name, text in automatic.items()})
     for arg in dockerfile.global_args:
         scope = _with_args(scope, arg, build_args, {}, dockerfile.escape)
@@ -149,16 +156,25 @@ def views(
     build_args: Mapping[str, str],
     outer: Scope,
     triggers: Sequence[Sequence[Instruction]],
+    configs: Mapping[int, Config],
 ) -> Iterator[View]:
     """Every instruction of every stage, in the order of the file.
 
     :param outer: the `global_scope`.
     :param triggers: for each stage, the instructions that ONBUILD has left to it.
+    :param configs: those of images that are known, by the stages that start from them.
     """
     ends: List[Scope] = []
     for stage, parent in zip(dockerfile.stages, parents(dockerfile, outer)):
-        scope = ends[parent] if parent is not None else _first(stage, outer, dockerfile.escape)
-        for instruction in (*triggers[stage.index], *stage.instructions):
+        config = configs.get(stage.index)
+        if config is not None:
+            scope = Scope(dict(implicit_path(config).env))
+        elif parent is not None:
+            scope = ends[parent]
+        else:
+            scope = _first(stage, outer, dockerfile.escape)
+        left = triggers[stage.index]
+        for number, instruction in enumerate((*left, *stage.instructions)):
             words = tuple(_words(instruction, build_args))
             bodies = tuple(_bodies(instruction))
             yield View(
@@ -168,6 +184,7 @@ def views(
                 scope.undefined(words, dockerfile.escape) | scope.undefined_in(bodies),
                 scope.knows((*words, *bodies)),
                 any(value(word, _ANYTHING, dockerfile.escape) is None for word in words),
+                config is not None and number < len(left),
             )
             scope = _after(instruction, scope, build_args, outer.env, dockerfile.escape)
         ends.append(scope)

@@ -33,7 +33,9 @@ class Effects:
         self.environ = environ
         self._client: Optional[RegistryClient] = None
 
-    def client(self, registries: Tuple[RegistryOptions, ...]) -> RegistryClient:
+    def client(
+        self, registries: Tuple[RegistryOptions, ...], *, patient: bool = True
+    ) -> RegistryClient:
         """The registry client, one for all of a request. It is imported here because a look-up that the store answers
         needs no HTTP at all."""
         if self._client is None:
@@ -48,6 +50,7 @@ class Effects:
                 ),
                 proxies=Proxies.from_environment(self.environ),
                 log=_log,
+                patient=patient,
             )
         return self._client
 

@@ -12,7 +12,7 @@ from typing import Optional, Tuple, Union
 from imagebuild.execute.pure_requests import SshSource
 from imagebuild.llb.keys import StepGraph
 from imagebuild.llb.ops import Op
-from imagebuild.llb.plan import RemoteSource, ResolvedBase, WantedImage
+from imagebuild.llb.plan import RemoteSource, ResolvedBase, UnreadImage, WantedImage
 from imagebuild.llb.step import InputStep, Step
 from imagebuild.oci.descriptor import Layer, Platform
 from imagebuild.oci.hash import Hash
@@ -61,15 +61,22 @@ class Hit:
 
 @dataclass(frozen=True)
 class ResolveRequest:
-    """``resolve``: names to images. Results are in the order of `images`."""
+    """``resolve``: names to images. Results are in the order of `images`.
+
+    :param tolerant: for who can go on without: images that cannot be read are no error, and little patience is spent.
+    """
 
     images: Tuple[WantedImage, ...]
     registries: Tuple[RegistryOptions, ...] = ()
+    tolerant: bool = False
 
 
 @dataclass(frozen=True)
 class ResolveResult:
+    """:param unread: what is not among `bases`; only for a tolerant request."""
+
     bases: Tuple[ResolvedBase, ...]
+    unread: Tuple[UnreadImage, ...] = ()
 
 
 @dataclass(frozen=True)

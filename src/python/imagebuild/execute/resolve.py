@@ -5,13 +5,19 @@ a tag that still means the same costs one request.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple, Union
 
 from imagebuild import canonical
-from imagebuild.errors import MalformedError, NotFoundError, RegistryError
+from imagebuild.errors import (
+    ImageBuildError,
+    MalformedError,
+    NotFoundError,
+    PlatformMissingError,
+    RegistryError,
+)
 from imagebuild.execute.effects import CONCURRENCY, Effects
 from imagebuild.execute.requests import ResolveRequest, ResolveResult
-from imagebuild.llb.plan import ResolvedBase
+from imagebuild.llb.plan import ResolvedBase, UnreadImage, WantedImage
 from imagebuild.oci import manifest as manifests
 from imagebuild.oci.config import ConfigFile
 from imagebuild.oci.descriptor import Descriptor, Layer, Platform
@@ -30,24 +36,36 @@ _NO_HEAD = frozenset({400, 405, 501})
 
 def resolve(request: ResolveRequest, effects: Effects) -> ResolveResult:
     """:raises RegistryError: for an image that cannot be read, naming it.
-    :raises MalformedError: for one that breaks the image-spec or has nothing for the platform.
+    :raises MalformedError: for one that breaks the image-spec or has nothing for the platform. Neither where the request
+        is tolerant.
     """
-    client = effects.client(request.registries)
+    client = effects.client(request.registries, patient=not request.tolerant)
     platforms: Dict[str, List[Platform]] = {}
     for image in request.images:
         platforms.setdefault(image.ref, []).append(image.platform)
 
-    def resolve_name(text: str) -> List[ResolvedBase]:
-        name = _Name(text, client, effects.store)
-        return [name.resolve(platform) for platform in platforms[text]]
+    def resolve_name(text: str) -> List[Union[ResolvedBase, UnreadImage]]:
+        wanted = [WantedImage(text, platform) for platform in platforms[text]]
+        try:
+            name = _Name(text, client, effects.store)
+        except ImageBuildError as error:
+            if not request.tolerant:
+                raise
+            return [UnreadImage(image, error.message) for image in wanted]
+        answer = name.try_to_resolve if request.tolerant else name.resolve
+        return [answer(image.platform) for image in wanted]
 
     if len(platforms) == 1:
         found = list(map(resolve_name, platforms))
     else:
         with ThreadPoolExecutor(CONCURRENCY) as pool:
             found = list(pool.map(resolve_name, platforms))
-    each = {text: iter(bases) for text, bases in zip(platforms, found)}
-    return ResolveResult(tuple(next(each[image.ref]) for image in request.images))
+    each = {text: iter(answers) for text, answers in zip(platforms, found)}
+    answers = [next(each[image.ref]) for image in request.images]
+    return ResolveResult(
+        tuple(answer for answer in answers if isinstance(answer, ResolvedBase)),
+        tuple(answer for answer in answers if isinstance(answer, UnreadImage)),
+    )
 
 
 class _Name:
@@ -68,6 +86,13 @@ class _Name:
             base = self._ask(platform)
             self._store.put_record(key, canonical.dumps(base))
         return base
+
+    def try_to_resolve(self, platform: Platform) -> Union[ResolvedBase, UnreadImage]:
+        try:
+            return self.resolve(platform)
+        except ImageBuildError as error:
+            offered = error.offered if isinstance(error, PlatformMissingError) else ""
+            return UnreadImage(WantedImage(self._text, platform), error.message, offered)
 
     def _ask(self, platform: Platform) -> ResolvedBase:
         descriptor, manifest = self._manifest(platform)
@@ -97,10 +122,8 @@ class _Name:
                 return descriptor, document
             chosen = document.for_platform(platform)
             if chosen is None:
-                raise MalformedError(
-                    f'the image "{self._ref}" has nothing for {platform}',
-                    expected="one of " + (_platforms(document) or "its platforms (it names none)"),
-                    hint="use an image that is built for this platform",
+                raise PlatformMissingError(
+                    str(self._ref), str(platform), offered=_platforms(document)
                 )
             reference = str(chosen.digest)
         raise MalformedError(

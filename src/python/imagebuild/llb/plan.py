@@ -45,6 +45,19 @@ class ResolvedBase:
 
 
 @dataclass(frozen=True)
+class UnreadImage:
+    """An image of which nothing is known.
+
+    :param reason: why, in one sentence.
+    :param offered: the platforms that its registry has it for, where that is why; else "".
+    """
+
+    image: WantedImage
+    reason: str
+    offered: str = ""
+
+
+@dataclass(frozen=True)
 class State:
     """A filesystem state: after `step`, or (step is None) as base `base` has it, or (both None) empty (scratch)."""
 

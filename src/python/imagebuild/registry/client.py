@@ -65,6 +65,7 @@ class RegistryClient:
     :param proxies: direct connections unless given; the environment is not looked at.
     :param sleep: waits a number of seconds between attempts.
     :param log: takes one line for each attempt that is repeated; never a secret.
+    :param patient: False to take the first answer of a registry, or none, as the last.
     """
 
     def __init__(
@@ -77,9 +78,16 @@ class RegistryClient:
         sleep: Callable[[float], None] = time.sleep,
         log: Callable[[str], None] = lambda _line: None,
         clock: Callable[[], float] = time.monotonic,
+        patient: bool = True,
     ) -> None:
         self._transport = Transport(
-            options, proxies, user_agent=user_agent, sleep=sleep, log=log, clock=clock
+            options,
+            proxies,
+            user_agent=user_agent,
+            sleep=sleep,
+            log=log,
+            clock=clock,
+            patient=patient,
         )
         auth_hosts = {canonical_registry(option.address): option.auth_hosts for option in options}
         self._endpoints = Endpoints(

@@ -40,6 +40,7 @@ class Transport:
     :param sleep: waits a number of seconds.
     :param clock: monotonic seconds.
     :param log: takes one line for every attempt that is repeated.
+    :param patient: False for no second attempt at anything.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Transport:
         sleep: Callable[[float], None],
         log: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        patient: bool = True,
     ) -> None:
         # Imported here, by the first client: requests and ssl take longer to load than all the rest of us.
         from imagebuild.registry.wire import Wire
@@ -69,6 +71,7 @@ class Transport:
             )
             self._trust[origin.host, origin.port] = trust
         self._user_agent, self._sleep, self.log, self.clock = user_agent, sleep, log, clock
+        self._patient = patient
 
     def fetch(
         self, request: Request, authorization: Authorization = ANONYMOUS, *, limit: int = 1 << 20
@@ -137,8 +140,9 @@ class Transport:
         inspect: Callable[[T], Tuple[int, Callable[[str], str]]],
         discard: Callable[[T], None] = lambda _: None,
     ) -> T:
-        for attempt in range(request.attempts):
-            last = attempt + 1 == request.attempts
+        attempts = request.attempts if self._patient else 1
+        for attempt in range(attempts):
+            last = attempt + 1 == attempts
             try:
                 result = once()
             except WireError as error:
