@@ -13,6 +13,7 @@ from pants.util.logging import LogLevel
 from imagebuild import canonical
 from imagebuild.execute.pure_requests import StepResult
 from imagebuild.execute.requests import LookupResult, PrepareResult, RecordResult
+from imagebuild.oci.hash import Hash
 from pants_kaniko import linked, report, shapes, stack
 from pants_kaniko.calls import ExecutorAnswer, ExecutorCall
 from pants_kaniko.requests import (
