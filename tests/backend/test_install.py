@@ -10,8 +10,23 @@ from pathlib import Path
 import pytest
 
 import imagebuild
-from pants_kaniko import executor_main, install, lean_dataclasses
+from pants_kaniko import (
+    executor_main,
+    install,
+    lean_contextlib,
+    lean_dataclasses,
+    lean_functools,
+    lean_hashlib,
+    lean_json,
+    lean_typing,
+)
 
+# Module -> its name in the executor, where that is another.
+FILES = {
+    executor_main: "main.py",
+    lean_dataclasses: "dataclasses.py",
+    **dict.fromkeys((lean_contextlib, lean_functools, lean_hashlib, lean_json, lean_typing), ""),
+}
 PYTHON = [sys.executable, "-s", "-S", "-B"]
 
 
@@ -26,8 +41,9 @@ def laid_out(directory: Path) -> Path:
     sources.mkdir()
     (pex / ".deps").mkdir(parents=True)
     (sources / "imagebuild").symlink_to(Path(imagebuild.__path__[0]))
-    for module, name in ((executor_main, "main.py"), (lean_dataclasses, "dataclasses.py")):
-        (sources / name).write_text(Path(module.__file__ or "").read_text())
+    for module, name in FILES.items():
+        source = Path(module.__file__ or "")
+        (sources / (name or source.name)).write_text(source.read_text())
     for name in ("requests", "urllib3", "certifi", "idna", "isal", "zstandard"):
         found = __import__(name).__path__[0]
         (pex / ".deps" / name).mkdir()
@@ -60,6 +76,22 @@ def test_modules_come_from_the_one_file(executor: Path) -> None:
     )
 
     assert "Bundle Bundle Bundle" == said.strip()
+
+
+def test_modules_of_the_core_get_lean_ones(executor: Path) -> None:
+    said = origins(
+        executor,
+        "import imagebuild.canonical as c, imagebuild.runtime.supervise as s; "
+        "print(c.json.__name__, s.signal.__name__, *(n in sys.modules for n in ('re', 'typing')))",
+    )
+
+    assert "lean_json _signal False False" == said.strip()
+
+
+def test_libraries_are_found_without_looking(executor: Path) -> None:
+    said = origins(executor, "sys.path[:] = []; import _json, zstandard.backend_c, isal.isal_zlib")
+
+    assert "" == said
 
 
 def test_packages_find_what_lies_beside_them(executor: Path) -> None:

@@ -60,6 +60,8 @@ LIBRARIES = {
 # What the backend may have in Pants' own process, reached directly or through the core.
 IN_PROCESS = {"pants", "pants_kaniko", "imagebuild", "dockerfile_parse"}
 
+_FROZEN = frozenset({"_frozen_importlib", "_frozen_importlib_external"})
+
 EXTRACTING = {"extract", "extractall", "unpack_archive"}
 
 FILE_LINES, FUNCTION_LINES = 300, 60
@@ -125,7 +127,7 @@ def package_of(module: str) -> str:
 def is_standard(module: str) -> bool:
     """Python 3.9 has no list of its own modules: a library is what is not built in, frozen or beside ``ast``."""
     name = module.split(".")[0]
-    names: FrozenSet[str] = getattr(sys, "stdlib_module_names", frozenset({"_frozen_importlib"}))
+    names: FrozenSet[str] = getattr(sys, "stdlib_module_names", _FROZEN)
     library = Path(ast.__file__).parent
     found = [library / name, library / f"{name}.py", *library.glob(f"lib-dynload/{name}.*")]
     return name in names or name in sys.builtin_module_names or any(path.exists() for path in found)

@@ -11,9 +11,7 @@ survives; in the path column control bytes and "\\" are written ``\\xHH``.
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 from typing import Any, Dict, Tuple
 
 from imagebuild.errors import MalformedError
@@ -23,21 +21,24 @@ from imagebuild.oci.hash import Hash
 MAGIC = b"#imagebuild-layer-index 1"
 TEXTS = b"#texts"
 
-_UNSAFE = re.compile(rb"[\x00-\x1f\x7f\\]|^#")
-_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
+_UNSAFE = bytes((*range(0x20), 0x7F, ord("\\")))
 _dumps = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 
 
 def escape(path: bytes) -> bytes:
-    return _UNSAFE.sub(lambda match: b"\\x%02x" % match.group()[0], path)
+    if len(path.translate(None, _UNSAFE)) == len(path) and not path.startswith(b"#"):
+        return path
+    import re  # here and below: what few paths need is not loaded for all
+
+    return re.sub(rb"[\x00-\x1f\x7f\\]|^#", lambda match: b"\\x%02x" % match.group()[0], path)
 
 
 def unescape(text: bytes) -> bytes:
-    return (
-        _ESCAPED.sub(lambda match: bytes([int(match.group(1), 16)]), text)
-        if b"\\" in text
-        else text
-    )
+    if b"\\" not in text:
+        return text
+    import re
+
+    return re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes([int(match.group(1), 16)]), text)
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -73,6 +74,8 @@ def encode_members(entry: Entry) -> str:
         if value:
             parts.append(f'"{short}":{value}')
     if entry.xattrs:
+        import base64
+
         xattrs = {name: base64.b64encode(value).decode() for name, value in entry.xattrs}
         parts.append(f'"x":{_dumps(xattrs)}')
     return "{" + ",".join(parts) + "}"
@@ -120,6 +123,8 @@ def _natural(value: Any) -> int:
 
 
 def _decode_xattrs(document: Any) -> Tuple[Tuple[str, bytes], ...]:
+    import base64
+
     return tuple(
         sorted((name, base64.b64decode(value, validate=True)) for name, value in document.items())
     )

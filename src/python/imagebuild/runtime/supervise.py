@@ -17,7 +17,7 @@ import os
 import select
 import signal
 import struct
-import threading
+from contextlib import suppress
 from typing import Callable, Dict, Iterable, List, NoReturn, Optional, Tuple
 
 from imagebuild.errors import HostError, ImageBuildError, NamespacesUnavailableError
@@ -224,7 +224,7 @@ class _Forwarding:
         self.former: Dict[int, object] = {}
 
     def __enter__(self) -> _Forwarding:
-        if threading.current_thread() is threading.main_thread():
+        with suppress(ValueError):  # Python gives signals to its main thread only
             for number in FORWARDED:
                 self.former[number] = signal.signal(number, self._forward)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
