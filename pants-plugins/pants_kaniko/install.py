@@ -15,8 +15,6 @@ import subprocess  # noqa: TID251 - to load modules elsewhere than here
 import sys
 from typing import Dict, Iterator, Tuple
 
-# Requests guesses the encoding of text with it. The executor reads bytes, and would spend a fifth of its start on loading it.
-UNUSED = ("charset_normalizer-",)
 # Urllib3 reads the metadata of installed packages for this, to see whether it could speak HTTP/2: 15 modules more.
 EMPTIED = ("urllib3/http2/__init__.py",)
 BUNDLE = "modules.bin"
@@ -34,7 +32,7 @@ LEAN = {
 LOADED = """\
 import contextlib, pkgutil, sys
 sys.path[0] = sys.argv[1]
-import imagebuild, requests.adapters, zstandard
+import certifi, imagebuild, zstandard
 for module in pkgutil.walk_packages(imagebuild.__path__, "imagebuild."):
     if not module.name.endswith(".__main__"):
         with contextlib.suppress(ModuleNotFoundError):
@@ -47,8 +45,7 @@ def install(pex: str, sources: str, target: str) -> None:
     """Lay out the distributions of a loose PEX and the modules below `sources` in `target`."""
     distributions = os.path.join(pex, ".deps")
     for name in sorted(os.listdir(distributions)):
-        if not name.startswith(UNUSED):
-            _copy(os.path.join(distributions, name), target)
+        _copy(os.path.join(distributions, name), target)
     for path in (os.path.join(target, name) for name in EMPTIED):
         if os.path.exists(path):
             os.truncate(path, 0)

@@ -44,7 +44,7 @@ def laid_out(directory: Path) -> Path:
     for module, name in FILES.items():
         source = Path(module.__file__ or "")
         (sources / (name or source.name)).write_text(source.read_text())
-    for name in ("requests", "urllib3", "certifi", "idna", "isal", "zstandard"):
+    for name in ("urllib3", "certifi", "isal", "zstandard"):
         found = __import__(name).__path__[0]
         (pex / ".deps" / name).mkdir()
         (pex / ".deps" / name / name).symlink_to(found)
