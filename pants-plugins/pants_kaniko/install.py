@@ -18,14 +18,18 @@ from typing import Dict, Iterator, Tuple
 # Urllib3 reads the metadata of installed packages for this, to see whether it could speak HTTP/2: 15 modules more.
 EMPTIED = ("urllib3/http2/__init__.py",)
 BUNDLE = "modules.bin"
-# What our own modules get in the bundle instead of modules that load slowly. The last is the C part of the module.
+# Package -> what its modules get in the bundle instead of modules that load slowly. `_signal` is the C part of `signal`.
 LEAN = {
-    "contextlib": "lean_contextlib",
-    "functools": "lean_functools",
-    "hashlib": "lean_hashlib",
-    "json": "lean_json",
-    "typing": "lean_typing",
-    "signal": "_signal",
+    "imagebuild": {
+        **{name: f"lean_{name}" for name in ("contextlib", "functools", "hashlib", "json")},
+        "re": "lean_re",
+        "signal": "_signal",
+        "typing": "lean_typing",
+    },
+    "dataclasses": {"typing": "lean_typing"},
+    "urllib3": {"json": "lean_json", "logging": "lean_logging", "re": "lean_re"},
+    "email": {"re": "lean_re"},
+    "http": {"re": "lean_re"},
 }
 
 # Prints the modules that all of ours load, but for those that parse Dockerfiles: their library is with the client.
@@ -73,8 +77,7 @@ def bundle(target: str) -> None:
         with open(os.path.join(root, path), "rb") as file:
             # Under a relative name, so that no path of this machine is in it.
             tree = ast.parse(file.read(), path)
-        if name.startswith(("imagebuild", "dataclasses")) and root == target:
-            tree = Leaner().visit(tree)
+        tree = Leaner(name).visit(tree)
         code = marshal.dumps(compile(tree, path, "exec", dont_inherit=True))
         is_package = os.path.basename(path) == "__init__.py"
         table[name] = (is_package, root == stdlib, path, start, len(code))
@@ -88,14 +91,18 @@ def bundle(target: str) -> None:
 class Leaner(ast.NodeTransformer):
     """Imports of a module get those of `LEAN`."""
 
+    def __init__(self, name: str) -> None:
+        self._lean = LEAN.get(name.partition(".")[0], {})
+
     def visit_Import(self, node: ast.Import) -> ast.Import:  # noqa: N802
         for item in node.names:
-            if item.name in LEAN:
-                item.name, item.asname = LEAN[item.name], item.asname or item.name
+            if item.name in self._lean:
+                item.name, item.asname = self._lean[item.name], item.asname or item.name
         return node
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom:  # noqa: N802
-        node.module = LEAN.get(node.module or "", node.module)
+        if not node.level:
+            node.module = self._lean.get(node.module or "", node.module)
         return node
 
 

@@ -37,12 +37,11 @@ SOURCES, INSTALLER = "sources", "install.py"
 EXECUTOR_FILES = (
     (INSTALLER, "install.py"),
     (f"{SOURCES}/dataclasses.py", "lean_dataclasses.py"),
-    (f"{SOURCES}/lean_contextlib.py", "lean_contextlib.py"),
-    (f"{SOURCES}/lean_functools.py", "lean_functools.py"),
-    (f"{SOURCES}/lean_hashlib.py", "lean_hashlib.py"),
-    (f"{SOURCES}/lean_json.py", "lean_json.py"),
-    (f"{SOURCES}/lean_typing.py", "lean_typing.py"),
     (f"{SOURCES}/{MAIN}", "executor_main.py"),
+    *(
+        (f"{SOURCES}/lean_{name}.py", f"lean_{name}.py")
+        for name in ("contextlib", "functools", "hashlib", "json", "logging", "re", "typing")
+    ),
 )
 """What the executor is made of besides the core and its libraries: path in the sandbox, file of this package."""
 

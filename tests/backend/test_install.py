@@ -18,6 +18,8 @@ from pants_kaniko import (
     lean_functools,
     lean_hashlib,
     lean_json,
+    lean_logging,
+    lean_re,
     lean_typing,
 )
 
@@ -25,7 +27,8 @@ from pants_kaniko import (
 FILES = {
     executor_main: "main.py",
     lean_dataclasses: "dataclasses.py",
-    **dict.fromkeys((lean_contextlib, lean_functools, lean_hashlib, lean_json, lean_typing), ""),
+    **dict.fromkeys((lean_contextlib, lean_functools, lean_hashlib, lean_json), ""),
+    **dict.fromkeys((lean_logging, lean_re, lean_typing), ""),
 }
 PYTHON = [sys.executable, "-s", "-S", "-B"]
 

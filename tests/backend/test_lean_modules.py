@@ -23,9 +23,12 @@ from pants_kaniko import (
     lean_functools,
     lean_hashlib,
     lean_json,
+    lean_logging,
+    lean_re,
     lean_typing,
 )
 
+LEAN = (lean_contextlib, lean_functools, lean_hashlib, lean_json, lean_re, lean_typing)
 CORE = Path(imagebuild.__file__).parent
 
 TEXTS: List[Any] = [
@@ -97,6 +100,27 @@ def test_results_are_cached() -> None:
     assert [1, 2, 1] == [cached(1), cached(2), cached(1)]
     assert [1, 2] == calls
     assert vars(lean_functools)["partial"] is functools.partial
+
+
+def test_expressions_are_compiled_when_they_are_used() -> None:
+    broken = lean_re.compile("(")
+    lazy = lean_re.compile(rb"(a)(?P<b>B)", lean_re.IGNORECASE)
+
+    assert {"b": b"b"} == lazy.match(b"xab", 1).groupdict()
+    assert [b"", b"a", b"b", b""] == lazy.split(b"ab")
+    assert 2 == lazy.groups
+    assert "a" == lean_re.sub("b", "", "ab")
+    with pytest.raises(lean_re.error):
+        broken.match("")
+
+
+def test_nothing_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = lean_logging.getLogger("urllib3")
+    logger.addHandler(lean_logging.NullHandler())
+    logger.warning("%s", "heard", exc_info=True)
+
+    assert ("", "") == capsys.readouterr()
+    assert "StreamHandler" == lean_logging.StreamHandler.__name__
 
 
 def raise_in(manager: Any, error: BaseException) -> str:
@@ -212,7 +236,7 @@ from pants_kaniko import install
 def source_to_code(self, data, path, **_):
     tree = ast.parse(data)
     if "/imagebuild/" in path:
-        tree = install.Leaner().visit(tree)
+        tree = install.Leaner("imagebuild").visit(tree)
     return compile(tree, path, "exec", dont_inherit=True)
 
 machinery.SourceFileLoader.source_to_code = source_to_code
@@ -220,7 +244,7 @@ machinery.SourceFileLoader.source_to_code = source_to_code
 
 
 def test_annotations_mean_the_same(tmp_path: Path) -> None:
-    for module in (lean_contextlib, lean_functools, lean_hashlib, lean_json, lean_typing):
+    for module in LEAN:
         source = Path(module.__file__ or "")
         (tmp_path / source.name).write_text(source.read_text())
     start = f"import sys; sys.path[:0] = {[str(tmp_path), str(CORE.parent), *sys.path]!r}"

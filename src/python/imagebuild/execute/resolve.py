@@ -4,7 +4,6 @@ a tag that still means the same costs one request.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from imagebuild import canonical
@@ -44,6 +43,8 @@ def resolve(request: ResolveRequest, effects: Effects) -> ResolveResult:
     if len(platforms) == 1:
         found = list(map(resolve_name, platforms))
     else:
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(CONCURRENCY) as pool:
             found = list(pool.map(resolve_name, platforms))
     each = {text: iter(bases) for text, bases in zip(platforms, found)}

@@ -12,6 +12,7 @@ survives; in the path column control bytes and "\\" are written ``\\xHH``.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Dict, Tuple
 
 from imagebuild.errors import MalformedError
@@ -21,24 +22,25 @@ from imagebuild.oci.hash import Hash
 MAGIC = b"#imagebuild-layer-index 1"
 TEXTS = b"#texts"
 
-_UNSAFE = bytes((*range(0x20), 0x7F, ord("\\")))
+_UNSAFE = re.compile(rb"[\x00-\x1f\x7f\\]|^#")
+_UNSAFE_BYTES = bytes((*range(0x20), 0x7F, ord("\\")))
+_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 _dumps = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 
 
 def escape(path: bytes) -> bytes:
-    if len(path.translate(None, _UNSAFE)) == len(path) and not path.startswith(b"#"):
+    # The executor loads `re` for the first expression that it uses, and most layers have no such name.
+    if len(path.translate(None, _UNSAFE_BYTES)) == len(path) and not path.startswith(b"#"):
         return path
-    import re  # here and below: what few paths need is not loaded for all
-
-    return re.sub(rb"[\x00-\x1f\x7f\\]|^#", lambda match: b"\\x%02x" % match.group()[0], path)
+    return _UNSAFE.sub(lambda match: b"\\x%02x" % match.group()[0], path)
 
 
 def unescape(text: bytes) -> bytes:
-    if b"\\" not in text:
-        return text
-    import re
-
-    return re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes([int(match.group(1), 16)]), text)
+    return (
+        _ESCAPED.sub(lambda match: bytes([int(match.group(1), 16)]), text)
+        if b"\\" in text
+        else text
+    )
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -74,7 +76,7 @@ def encode_members(entry: Entry) -> str:
         if value:
             parts.append(f'"{short}":{value}')
     if entry.xattrs:
-        import base64
+        import base64  # it loads `re`
 
         xattrs = {name: base64.b64encode(value).decode() for name, value in entry.xattrs}
         parts.append(f'"x":{_dumps(xattrs)}')

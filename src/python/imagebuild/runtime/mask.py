@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Iterable, List, Optional, Pattern, Set
+import re
+from typing import Iterable, List, Set
 
 MASK = b"***"
 #: Shorter texts are in every log by chance, and would tell more by being masked than by being shown.
@@ -25,11 +26,7 @@ class Masker:
 
     def __init__(self, secrets: Iterable[bytes]) -> None:
         texts = sorted(maskable(secrets), key=len, reverse=True)  # the longest of those that fit
-        self._pattern: Optional[Pattern[bytes]] = None
-        if texts:
-            import re  # most steps have no secrets
-
-            self._pattern = re.compile(b"|".join(map(re.escape, texts)))
+        self._pattern = re.compile(b"|".join(map(re.escape, texts))) if texts else None
         self._held_back = len(texts[0]) - 1 if texts else 0
         self._rest = b""
 
