@@ -6,6 +6,7 @@ their bytecode is all in one file, with that of the standard library's modules w
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import marshal
@@ -13,7 +14,7 @@ import os
 import shutil
 import subprocess  # noqa: TID251 - to load modules elsewhere than here
 import sys
-from typing import Dict, Iterator, Tuple
+from typing import Dict, Iterator, Optional, Tuple
 
 # Urllib3 reads the metadata of installed packages for this, to see whether it could speak HTTP/2: 15 modules more.
 EMPTIED = ("urllib3/http2/__init__.py",)
@@ -77,8 +78,9 @@ def bundle(target: str) -> None:
         with open(os.path.join(root, path), "rb") as file:
             # Under a relative name, so that no path of this machine is in it.
             tree = ast.parse(file.read(), path)
-        tree = Leaner(name).visit(tree)
-        code = marshal.dumps(compile(tree, path, "exec", dont_inherit=True))
+        leaner = Leaner(name)
+        tree = leaner.visit(tree)
+        code = marshal.dumps(compile(tree, path, "exec", leaner.flags, dont_inherit=True))
         is_package = os.path.basename(path) == "__init__.py"
         table[name] = (is_package, root == stdlib, path, start, len(code))
         codes.append(code)
@@ -89,10 +91,11 @@ def bundle(target: str) -> None:
 
 
 class Leaner(ast.NodeTransformer):
-    """Imports of a module get those of `LEAN`."""
+    """Imports of a module get those of `LEAN`, and what is from ``__future__`` becomes a flag for `compile`."""
 
     def __init__(self, name: str) -> None:
         self._lean = LEAN.get(name.partition(".")[0], {})
+        self.flags = 0
 
     def visit_Import(self, node: ast.Import) -> ast.Import:  # noqa: N802
         for item in node.names:
@@ -100,7 +103,11 @@ class Leaner(ast.NodeTransformer):
                 item.name, item.asname = self._lean[item.name], item.asname or item.name
         return node
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom:  # noqa: N802
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> Optional[ast.ImportFrom]:  # noqa: N802
+        if node.module == "__future__":
+            for item in node.names:
+                self.flags |= getattr(__future__, item.name).compiler_flag
+            return None
         if not node.level:
             node.module = self._lean.get(node.module or "", node.module)
         return node
