@@ -26,8 +26,8 @@ GARBAGE = 100_000
 
 class Bundle:
     """An importer over one file: ``(version, {name: (is a package, of the standard library, path, start, length)})``, and
-    the modules behind it, where those of no length are libraries of their own. The length of the first part comes before
-    it: from a file, `marshal` reads a few bytes at a time."""
+    the modules behind it, where those of no length are libraries of their own, and None stands for one that is nowhere. The length
+    of the first part comes before it: from a file, `marshal` reads a few bytes at a time."""
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "rb")  # noqa: SIM115 - for the life of the process
@@ -39,9 +39,11 @@ class Bundle:
     def find_spec(
         self, name: str, path: "Any" = None, target: "Any" = None
     ) -> "Optional[ModuleSpec]":
-        found = self._table.get(name)
-        if found is None:
+        if name not in self._table:
             return None
+        found = self._table[name]
+        if found is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         is_package, of_stdlib, place, _, length = found
         origin = f"{STDLIB if of_stdlib else HERE}/{place}"
         loader: Any = self if length else ExtensionFileLoader(name, origin)

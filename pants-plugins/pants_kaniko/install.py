@@ -33,11 +33,18 @@ LEAN = {
     "http": {"re": "lean_re"},
 }
 
-# Prints the modules that all of ours load, but for those that parse Dockerfiles: their library is with the client.
+# Prints the modules that all of ours load, but for those that parse Dockerfiles: their library is with the client; and
+# behind "-" those that they try to load and that are nowhere.
 LOADED = """\
 import contextlib, pkgutil, sys
 sys.path[0] = sys.argv[1]
-import certifi, imagebuild, zstandard
+
+class Nowhere:
+    def find_spec(name, path=None, target=None):
+        print(f"{name}=-")
+
+sys.meta_path.append(Nowhere)
+import certifi, encodings.idna, imagebuild, lean_hashlib, zstandard
 for module in pkgutil.walk_packages(imagebuild.__path__, "imagebuild."):
     if not module.name.endswith(".__main__"):
         with contextlib.suppress(ModuleNotFoundError):
@@ -69,8 +76,11 @@ def bundle(target: str) -> None:
     loaded = _loaded(target)
     found = {name: (stdlib, path) for name, path in _modules(stdlib) if name in loaded}
     found.update((name, (target, path)) for name, path in _modules(target))
-    table, codes, start = {}, [], 0
+    table: Dict[str, Optional[Tuple[bool, bool, str, int, int]]] = {}
+    codes, start = [], 0
     for name, origin in loaded.items():
+        if origin == "-":
+            table[name] = None
         root = next((root for root in (target, stdlib) if origin.startswith(f"{root}/")), "")
         if root and origin.endswith(".so"):
             table[name] = (False, root == stdlib, os.path.relpath(origin, root), 0, 0)

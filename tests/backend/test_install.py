@@ -20,7 +20,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def origins(executor: Path, expression: str) -> str:
     code = (
         "import sys; sys.path[0] = sys.argv.pop(1); import main; "
-        f"sys.meta_path.insert(-1, main.Bundle(sys.path[0] + '/modules.bin')); {expression}"
+        f"sys.meta_path.insert(0, main.Bundle(sys.path[0] + '/modules.bin')); {expression}"
     )
     return subprocess.check_output([*PYTHON, "-c", code, str(executor)]).decode()
 
@@ -57,6 +57,16 @@ def test_libraries_are_found_without_looking(executor: Path) -> None:
     assert "" == said
 
 
+def test_what_is_nowhere_is_not_looked_for(executor: Path, tmp_path: Path) -> None:
+    (tmp_path / "brotli.py").touch()
+    said = origins(
+        executor,
+        f"sys.path.append({str(tmp_path)!r}); import urllib3.util; print('brotli' in sys.modules)",
+    )
+
+    assert "False" == said.strip()
+
+
 def test_packages_find_what_lies_beside_them(executor: Path) -> None:
     where = origins(executor, "import certifi; print(certifi.where())").strip()
 
@@ -67,8 +77,8 @@ def test_packages_find_what_lies_beside_them(executor: Path) -> None:
 def test_another_python_reads_the_sources(executor: Path) -> None:
     said = origins(
         executor,
-        "sys.meta_path.pop(-2); sys.version = 'another'; "
-        "sys.meta_path.insert(-1, main.Bundle(sys.path[0] + '/modules.bin')); "
+        "sys.meta_path.pop(0); sys.version = 'another'; "
+        "sys.meta_path.insert(0, main.Bundle(sys.path[0] + '/modules.bin')); "
         "import imagebuild.cli as cli; print(type(cli.__loader__).__name__)",
     )
 
