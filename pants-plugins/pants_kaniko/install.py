@@ -6,30 +6,50 @@ their bytecode is all in one file, with that of the standard library's modules w
 """
 
 from __future__ import annotations
+import __future__
 
+import ast
 import marshal
 import os
 import shutil
 import subprocess  # noqa: TID251 - to load modules elsewhere than here
 import sys
-from typing import Iterator, Tuple
+from typing import Dict, Iterator, Optional, Tuple
 
-# Requests guesses the encoding of text with it. The executor reads bytes, and would spend a fifth of its start on loading it.
-UNUSED = ("charset_normalizer-",)
 # Urllib3 reads the metadata of installed packages for this, to see whether it could speak HTTP/2: 15 modules more.
 EMPTIED = ("urllib3/http2/__init__.py",)
 BUNDLE = "modules.bin"
+# Package -> what its modules get in the bundle instead of modules that load slowly. `_signal` is the C part of `signal`.
+LEAN = {
+    "imagebuild": {
+        **{name: f"lean_{name}" for name in ("contextlib", "functools", "hashlib", "json")},
+        "re": "lean_re",
+        "signal": "_signal",
+        "typing": "lean_typing",
+    },
+    "dataclasses": {"typing": "lean_typing"},
+    "urllib3": {"json": "lean_json", "logging": "lean_logging", "re": "lean_re"},
+    "email": {"re": "lean_re"},
+    "http": {"re": "lean_re"},
+}
 
-# Prints the modules that all of ours load, but for those that parse Dockerfiles: their library is with the client.
+# Prints the modules that all of ours load, but for those that parse Dockerfiles: their library is with the client; and
+# behind "-" those that they try to load and that are nowhere.
 LOADED = """\
 import contextlib, pkgutil, sys
 sys.path[0] = sys.argv[1]
-import imagebuild, requests.adapters
+
+class Nowhere:
+    def find_spec(name, path=None, target=None):
+        print(f"{name}=-")
+
+sys.meta_path.append(Nowhere)
+import certifi, encodings.idna, imagebuild, lean_hashlib, zstandard
 for module in pkgutil.walk_packages(imagebuild.__path__, "imagebuild."):
     if not module.name.endswith(".__main__"):
         with contextlib.suppress(ModuleNotFoundError):
             __import__(module.name)
-print(*sys.modules)
+print(*(f"{name}={getattr(module, '__file__', '')}" for name, module in sys.modules.items()), sep="\\n")
 """
 
 
@@ -37,8 +57,7 @@ def install(pex: str, sources: str, target: str) -> None:
     """Lay out the distributions of a loose PEX and the modules below `sources` in `target`."""
     distributions = os.path.join(pex, ".deps")
     for name in sorted(os.listdir(distributions)):
-        if not name.startswith(UNUSED):
-            _copy(os.path.join(distributions, name), target)
+        _copy(os.path.join(distributions, name), target)
     for path in (os.path.join(target, name) for name in EMPTIED):
         if os.path.exists(path):
             os.truncate(path, 0)
@@ -54,23 +73,61 @@ def _copy(source: str, target: str) -> None:
 def bundle(target: str) -> None:
     """Write the bytecode of all modules in `target`, and of the standard library's that they load."""
     stdlib = os.path.dirname(os.__file__)
-    flags = ("-s", "-S", "-E", "-B", "-W", "ignore")
-    loaded = subprocess.check_output([sys.executable, *flags, "-c", LOADED, target]).decode()
-    wanted = set(loaded.split())
-    found = {name: (stdlib, path) for name, path in _modules(stdlib) if name in wanted}
+    loaded = _loaded(target)
+    found = {name: (stdlib, path) for name, path in _modules(stdlib) if name in loaded}
     found.update((name, (target, path)) for name, path in _modules(target))
-    table, codes, start = {}, [], 0
+    table: Dict[str, Optional[Tuple[bool, bool, str, int, int]]] = {}
+    codes, start = [], 0
+    for name, origin in loaded.items():
+        if origin == "-":
+            table[name] = None
+        root = next((root for root in (target, stdlib) if origin.startswith(f"{root}/")), "")
+        if root and origin.endswith(".so"):
+            table[name] = (False, root == stdlib, os.path.relpath(origin, root), 0, 0)
     for name, (root, path) in sorted(found.items()):
         with open(os.path.join(root, path), "rb") as file:
             # Under a relative name, so that no path of this machine is in it.
-            code = marshal.dumps(compile(file.read(), path, "exec", dont_inherit=True))
+            tree = ast.parse(file.read(), path)
+        leaner = Leaner(name)
+        tree = leaner.visit(tree)
+        code = marshal.dumps(compile(tree, path, "exec", leaner.flags, dont_inherit=True))
         is_package = os.path.basename(path) == "__init__.py"
         table[name] = (is_package, root == stdlib, path, start, len(code))
         codes.append(code)
         start += len(code)
+    head = marshal.dumps((sys.version, table))
     with open(os.path.join(target, BUNDLE), "wb") as bundled:
-        marshal.dump((sys.version, table), bundled)
-        bundled.writelines(codes)
+        bundled.writelines((len(head).to_bytes(4, "little"), head, *codes))
+
+
+class Leaner(ast.NodeTransformer):
+    """Imports of a module get those of `LEAN`, and what is from ``__future__`` becomes a flag for `compile`."""
+
+    def __init__(self, name: str) -> None:
+        self._lean = LEAN.get(name.partition(".")[0], {})
+        self.flags = 0
+
+    def visit_Import(self, node: ast.Import) -> ast.Import:  # noqa: N802
+        for item in node.names:
+            if item.name in self._lean:
+                item.name, item.asname = self._lean[item.name], item.asname or item.name
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> Optional[ast.ImportFrom]:  # noqa: N802
+        if node.module == "__future__":
+            for item in node.names:
+                self.flags |= getattr(__future__, item.name).compiler_flag
+            return None
+        if not node.level:
+            node.module = self._lean.get(node.module or "", node.module)
+        return node
+
+
+def _loaded(target: str) -> Dict[str, str]:
+    """The modules that all of ours load, and where they come from."""
+    flags = ("-s", "-S", "-E", "-B", "-W", "ignore")
+    said = subprocess.check_output([sys.executable, *flags, "-c", LOADED, target]).decode()
+    return dict(line.split("=", 1) for line in sorted(said.splitlines()))
 
 
 def _modules(root: str) -> Iterator[Tuple[str, str]]:

@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 MISSING: Any = object()
 Maker = Callable[[Any, str, bool], Any]
+FEW = 3  # instances of a class are made without compiling anything for it
 _FIELDS = "__dataclass_fields__"
 _ORDER = {"__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">="}
 
@@ -122,12 +123,37 @@ def _collect(cls: Any) -> Dict[str, Field]:
 
 
 def _lazy(cls: Any, name: str, make: Maker, frozen: bool) -> Any:
+    calls = iter(range(FEW if name == "__init__" else 0))
+
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if next(calls, None) is not None and _filled(cls, self, args, kwargs):
+            return None
         made = make(cls, name, frozen)
         setattr(cls, name, made)
         return made(self, *args, **kwargs)
 
     return method
+
+
+def _filled(cls: Any, instance: Any, args: Any, kwargs: Any) -> bool:
+    """Do what `__init__` does; whether it could be done. What could not raises an error from the compiled one."""
+    found = getattr(cls, _FIELDS)
+    values = dict(zip(found, args))
+    if len(args) > len(found) or not values.keys().isdisjoint(kwargs):
+        return False
+    values.update(kwargs)
+    for name, item in found.items():
+        if name not in values:
+            if item.default is MISSING and item.default_factory is MISSING:
+                return False
+            given = item.default if item.default is not MISSING else item.default_factory()
+            values[name] = given
+    if len(values) > len(found):
+        return False
+    vars(instance).update(values)
+    if hasattr(cls, "__post_init__"):
+        instance.__post_init__()
+    return True
 
 
 def _compiled(cls: Any, name: str, parameters: str, body: List[str], names: Dict[str, Any]) -> Any:

@@ -38,6 +38,10 @@ EXECUTOR_FILES = (
     (INSTALLER, "install.py"),
     (f"{SOURCES}/dataclasses.py", "lean_dataclasses.py"),
     (f"{SOURCES}/{MAIN}", "executor_main.py"),
+    *(
+        (f"{SOURCES}/lean_{name}.py", f"lean_{name}.py")
+        for name in ("contextlib", "functools", "hashlib", "json", "logging", "re", "typing")
+    ),
 )
 """What the executor is made of besides the core and its libraries: path in the sandbox, file of this package."""
 
@@ -46,9 +50,9 @@ EXIT_MISSED = 3
 """``lookup`` found some of the steps: a full answer, but not one to remember."""
 EXIT_LAYER_MISSING = 74
 
-PYTHON_FLAGS = ("-s", "-S", "-E", "-B", "-X", "utf8", "-W", "ignore:Unable to find acceptable")
-"""Nothing of the user's Python: no site-packages, no PYTHON* variables; and nothing is written beside the modules. Requests
-need not say that it cannot guess encodings (see install.py)."""
+PYTHON_FLAGS = ("-s", "-S", "-E", "-B", "-X", "utf8")
+"""Nothing of the user's Python: no site-packages, no PYTHON* variables; and nothing is written beside the modules. No -W:
+`warnings` would be loaded for it, and with that a fifth of what a small step loads."""
 
 LINK = """\
 import os, sys

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-import imagebuild
-from pants_kaniko import executor_main, install, lean_dataclasses
-
-PYTHON = [sys.executable, "-s", "-S", "-B"]
+from pants_kaniko import install
+from support.laid_out import PYTHON, laid_out
 
 
 @pytest.fixture(scope="module")
@@ -20,28 +17,10 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return laid_out(tmp_path_factory.mktemp("one"))
 
 
-def laid_out(directory: Path) -> Path:
-    """The executor, with the libraries that the tests run with."""
-    sources, pex = directory / "sources", directory / "executor.pex"
-    sources.mkdir()
-    (pex / ".deps").mkdir(parents=True)
-    (sources / "imagebuild").symlink_to(Path(imagebuild.__path__[0]))
-    for module, name in ((executor_main, "main.py"), (lean_dataclasses, "dataclasses.py")):
-        (sources / name).write_text(Path(module.__file__ or "").read_text())
-    for name in ("requests", "urllib3", "certifi", "idna", "isal", "zstandard"):
-        found = __import__(name).__path__[0]
-        (pex / ".deps" / name).mkdir()
-        (pex / ".deps" / name / name).symlink_to(found)
-    target = directory / "executor"
-    command = [*PYTHON, install.__file__, str(pex), str(sources), str(target)]
-    subprocess.run(command, check=True, env={"PYTHONHASHSEED": "0"})
-    return target
-
-
 def origins(executor: Path, expression: str) -> str:
     code = (
         "import sys; sys.path[0] = sys.argv.pop(1); import main; "
-        f"sys.meta_path.insert(-1, main.Bundle(sys.path[0] + '/modules.bin')); {expression}"
+        f"sys.meta_path.insert(0, main.Bundle(sys.path[0] + '/modules.bin')); {expression}"
     )
     return subprocess.check_output([*PYTHON, "-c", code, str(executor)]).decode()
 
@@ -62,6 +41,32 @@ def test_modules_come_from_the_one_file(executor: Path) -> None:
     assert "Bundle Bundle Bundle" == said.strip()
 
 
+def test_modules_of_the_core_get_lean_ones(executor: Path) -> None:
+    said = origins(
+        executor,
+        "import imagebuild.canonical as c, imagebuild.runtime.supervise as s; "
+        "print(c.json.__name__, s.signal.__name__, *(n in sys.modules for n in ('re', 'typing')))",
+    )
+
+    assert "lean_json _signal False False" == said.strip()
+
+
+def test_libraries_are_found_without_looking(executor: Path) -> None:
+    said = origins(executor, "sys.path[:] = []; import _json, zstandard.backend_c, isal.isal_zlib")
+
+    assert "" == said
+
+
+def test_what_is_nowhere_is_not_looked_for(executor: Path, tmp_path: Path) -> None:
+    (tmp_path / "brotli.py").touch()
+    said = origins(
+        executor,
+        f"sys.path.append({str(tmp_path)!r}); import urllib3.util; print('brotli' in sys.modules)",
+    )
+
+    assert "False" == said.strip()
+
+
 def test_packages_find_what_lies_beside_them(executor: Path) -> None:
     where = origins(executor, "import certifi; print(certifi.where())").strip()
 
@@ -72,8 +77,8 @@ def test_packages_find_what_lies_beside_them(executor: Path) -> None:
 def test_another_python_reads_the_sources(executor: Path) -> None:
     said = origins(
         executor,
-        "sys.meta_path.pop(-2); sys.version = 'another'; "
-        "sys.meta_path.insert(-1, main.Bundle(sys.path[0] + '/modules.bin')); "
+        "sys.meta_path.pop(0); sys.version = 'another'; "
+        "sys.meta_path.insert(0, main.Bundle(sys.path[0] + '/modules.bin')); "
         "import imagebuild.cli as cli; print(type(cli.__loader__).__name__)",
     )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Tuple
+
 import pytest
 
 from imagebuild.errors import StepError
-from imagebuild.users import home_of, resolve_owner, resolve_user
+from imagebuild.users import Ids, home_of, resolve_owner, resolve_user
 
 PASSWD = """root:x:0:0:root:/root:/bin/sh
 app:x:1000:50::/home/app:/bin/sh
@@ -44,8 +46,8 @@ USERS = [
 
 
 @pytest.mark.parametrize(("user", "expected"), USERS)
-def test_resolve_user(user: str, expected: object) -> None:
-    assert expected == resolve_user(user, PASSWD, GROUP)
+def test_resolve_user(user: str, expected: Tuple[int, int, Tuple[int, ...]]) -> None:
+    assert Ids(*expected) == resolve_user(user, PASSWD, GROUP)
 
 
 BAD_USERS = [
@@ -96,8 +98,8 @@ def test_resolve_owner_refuses(owner: str) -> None:
 
 
 def test_numbers_need_no_files() -> None:
-    assert (1, 0, (0,)) == resolve_user("1", "", "")
-    assert (0, 0, (0,)) == resolve_user("", "", "")
+    assert Ids(1, 0, (0,)) == resolve_user("1", "", "")
+    assert Ids(0, 0, (0,)) == resolve_user("", "", "")
     assert (1, 1) == resolve_owner("1", "", "")
 
 

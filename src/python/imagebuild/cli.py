@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
     Dict,
     List,
-    NamedTuple,
     Optional,
     Sequence,
     Tuple,
@@ -33,14 +33,16 @@ EXIT_NOT_FOR_LONG = 3
 answer): the client must not remember it."""
 
 
-class Outcome(NamedTuple):
+@dataclass(frozen=True)
+class Outcome:
     """A subcommand's result value (None for those whose result is an effect) and exit code."""
 
     result: Any = None
     exit_code: int = 0
 
 
-class Invocation(NamedTuple):
+@dataclass(frozen=True)
+class Invocation:
     """The command line, with its request still as bytes."""
 
     request: bytes
@@ -200,7 +202,8 @@ def _main(arguments: List[str]) -> int:
     return outcome.exit_code
 
 
-class Options(NamedTuple):
+@dataclass(frozen=True)
+class Options:
     """The command line. `arguments` are those of an image that is run."""
 
     subcommand: str

@@ -5,8 +5,8 @@ What is all digits is a number and never looked up as a name, whatever etc/passw
 
 from __future__ import annotations
 
-import re
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from dataclasses import dataclass
+from typing import Iterator, List, Optional, Tuple
 
 from imagebuild.errors import StepError
 
@@ -16,23 +16,24 @@ MAX_USER = 2**31 - 1
 MAX_OWNER = 2**32 - 2
 """Highest uid and gid of a file; 2**32-1 is the kernel's "none"."""
 
-_NUMERIC = re.compile(r"[+-]?[0-9]+\Z")
 
-
-class Account(NamedTuple):
+@dataclass(frozen=True)
+class Account:
     name: str
     uid: int
     gid: int
     home: str
 
 
-class Group(NamedTuple):
+@dataclass(frozen=True)
+class Group:
     name: str
     gid: int
     members: Tuple[str, ...]
 
 
-class Ids(NamedTuple):
+@dataclass(frozen=True)
+class Ids:
     uid: int
     gid: int
     groups: Tuple[int, ...]
@@ -87,7 +88,7 @@ def home_of(uid: int, passwd: str) -> str:
 
 def _number(given: str, text: str, bound: int) -> Optional[int]:
     """`text` as a number, None for a name."""
-    if not _NUMERIC.match(text):
+    if not _is_numeric(text):
         return None
     number = int(text) if len(text) <= 20 else bound + 1
     if text[0] in "+-" or number > bound:
@@ -154,8 +155,13 @@ def _lines(text: str, least: int) -> Iterator[List[str]]:
             yield fields
 
 
+def _is_numeric(text: str) -> bool:
+    digits = text[1:] if text.startswith(("+", "-")) else text
+    return digits.isascii() and digits.isdigit()
+
+
 def _is_id(text: str) -> bool:
-    return bool(_NUMERIC.match(text)) and len(text) <= 20
+    return _is_numeric(text) and len(text) <= 20
 
 
 def _unknown(what: str, given: str, name: str, file: str) -> StepError:

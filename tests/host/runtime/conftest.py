@@ -150,6 +150,7 @@ class Runner:
         lower: Optional[Sequence[Path]] = None,
         stdin: Optional[int] = None,
         env: Tuple[Tuple[str, str], ...] = (PATH,),
+        meanwhile: Callable[[], None] = lambda: None,
         **fields: Any,
     ) -> Ran:
         upper, work = self.directories()
@@ -164,6 +165,7 @@ class Runner:
                 stdout=stdout.fileno(),
                 stderr=stderr.fileno(),
                 stdin=stdin,
+                meanwhile=meanwhile,
             )
         return Ran(status, out.read_text(), err.read_text(), upper)
 

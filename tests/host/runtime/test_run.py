@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
@@ -108,6 +109,27 @@ def test_one_log_for_both_keeps_the_order(run: Any, tmp_path: Path) -> None:
         )
 
     assert "1\n2\n3\n" == log.read_text()
+
+
+def test_the_caller_does_something_meanwhile(run: Any) -> None:
+    """The command waits for it, so it is not called before or after."""
+    reading, writing = os.pipe()
+
+    ran = run.sh("head -c 100", stdin=reading, meanwhile=lambda: os.write(writing, b"x" * 100))
+    os.close(writing)
+
+    assert 100 == len(ran.out)
+
+
+def test_the_command_does_not_outlive_a_caller_that_fails(run: Any) -> None:
+    def fail() -> None:
+        raise KeyError("meanwhile")
+
+    started = time.monotonic()
+    with pytest.raises(KeyError, match="meanwhile"):
+        run.sh("sleep 60", meanwhile=fail)
+
+    assert time.monotonic() - started < 30
 
 
 def test_a_log_cannot_be_truncated_by_the_command(namespace: Any) -> None:

@@ -10,7 +10,6 @@ from typing import Dict, Iterator, List, Tuple
 
 from imagebuild import canonical
 from imagebuild.errors import CommandFailedError
-from imagebuild.execute.new_layer import layer_from_upper
 from imagebuild.execute.pure_requests import StepRequest
 from imagebuild.execute.trees import text_of, tree_of
 from imagebuild.layer.index import GROUP, PASSWD
@@ -55,11 +54,25 @@ def run_exec(request: StepRequest, store: Store, context: str) -> Layer:
             log, "wb", buffering=0
         ) as output:
             status = runtime.run(
-                lower, upper, scratch, spec, stdout=output.fileno(), stderr=output.fileno()
+                lower,
+                upper,
+                scratch,
+                spec,
+                stdout=output.fileno(),
+                stderr=output.fileno(),
+                meanwhile=_load_capture,
             )
         if status.code:
             raise _failure(op, status, log, store)
+        from imagebuild.execute.new_layer import layer_from_upper
+
         return layer_from_upper(store, upper, request, tree)
+
+
+def _load_capture() -> None:
+    """What makes a layer of the changes takes as long to load as a small command to run."""
+    import imagebuild.execute.new_layer
+    import imagebuild.layer.capture  # noqa: F401 - loaded for later
 
 
 def process_spec(

@@ -4,7 +4,6 @@ a tag that still means the same costs one request.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple, Union
 
 from imagebuild import canonical
@@ -58,6 +57,8 @@ def resolve(request: ResolveRequest, effects: Effects) -> ResolveResult:
     if len(platforms) == 1:
         found = list(map(resolve_name, platforms))
     else:
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(CONCURRENCY) as pool:
             found = list(pool.map(resolve_name, platforms))
     each = {text: iter(answers) for text, answers in zip(platforms, found)}

@@ -11,7 +11,6 @@ survives; in the path column control bytes and "\\" are written ``\\xHH``.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from typing import Any, Dict, Tuple
@@ -24,11 +23,15 @@ MAGIC = b"#imagebuild-layer-index 1"
 TEXTS = b"#texts"
 
 _UNSAFE = re.compile(rb"[\x00-\x1f\x7f\\]|^#")
+_UNSAFE_BYTES = bytes((*range(0x20), 0x7F, ord("\\")))
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 _dumps = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 
 
 def escape(path: bytes) -> bytes:
+    # The executor loads `re` for the first expression that it uses, and most layers have no such name.
+    if len(path.translate(None, _UNSAFE_BYTES)) == len(path) and not path.startswith(b"#"):
+        return path
     return _UNSAFE.sub(lambda match: b"\\x%02x" % match.group()[0], path)
 
 
@@ -73,6 +76,8 @@ def encode_members(entry: Entry) -> str:
         if value:
             parts.append(f'"{short}":{value}')
     if entry.xattrs:
+        import base64  # it loads `re`
+
         xattrs = {name: base64.b64encode(value).decode() for name, value in entry.xattrs}
         parts.append(f'"x":{_dumps(xattrs)}')
     return "{" + ",".join(parts) + "}"
@@ -120,6 +125,8 @@ def _natural(value: Any) -> int:
 
 
 def _decode_xattrs(document: Any) -> Tuple[Tuple[str, bytes], ...]:
+    import base64
+
     return tuple(
         sorted((name, base64.b64decode(value, validate=True)) for name, value in document.items())
     )

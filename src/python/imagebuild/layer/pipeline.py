@@ -7,13 +7,14 @@ that fits into one piece starts no thread.
 from __future__ import annotations
 
 import hashlib
-import queue
-import threading
-from typing import Callable, List, Optional
+from typing import TYPE_CHECKING, Callable, List, Optional
 
 from imagebuild.layer.compression import Compressor
 from imagebuild.layer.streams import ByteSink
 from imagebuild.oci.hash import Hash
+
+if TYPE_CHECKING:
+    import queue
 
 _PIECE = 1 << 20
 _DEPTH = 4
@@ -94,6 +95,9 @@ class _Worker:
     """Calls `work` for each piece, in order, on a thread of its own."""
 
     def __init__(self, work: Callable[[bytes], None]) -> None:
+        import queue
+        import threading
+
         self._work = work
         self._queue: queue.Queue[Optional[bytes]] = queue.Queue(_DEPTH)
         self._error: Optional[BaseException] = None

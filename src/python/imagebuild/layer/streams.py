@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import queue
-import threading
-from typing import Optional, Protocol, Union
+from typing import TYPE_CHECKING, Optional, Protocol, Union
 
 from imagebuild.oci.hash import Hash
+
+if TYPE_CHECKING:
+    import queue
+    import threading
 
 CHUNK = 1 << 20
 _DEPTH = 4
@@ -67,7 +69,12 @@ class ReadAhead:
     """
 
     def __init__(self, source: ByteSource) -> None:
+        import queue
+        import threading
+
         self._source = source
+        self._empty = queue.Empty
+        self._new_thread = threading.Thread
         self._chunks: queue.Queue[Union[bytes, BaseException]] = queue.Queue(_DEPTH)
         self._thread: Optional[threading.Thread] = None
         self._reads = 0
@@ -87,7 +94,7 @@ class ReadAhead:
         if self._reads == 1:
             return self._source.read(CHUNK)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread = self._new_thread(target=self._run, daemon=True)
             self._thread.start()
         item = self._chunks.get()
         if isinstance(item, BaseException):
@@ -110,6 +117,6 @@ class ReadAhead:
         while self._thread is not None and self._thread.is_alive():
             try:
                 self._chunks.get(timeout=0.01)
-            except queue.Empty:
+            except self._empty:
                 continue
         self._ended = True

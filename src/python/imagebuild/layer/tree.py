@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from imagebuild.errors import ContextError
@@ -127,6 +126,8 @@ class TreeView:
 
     def _walk_below(self, root: bytes) -> Iterator[Found]:
         streams = [self._stream(number, root) for number in self._visible(root)]
+        import heapq  # a step that only runs a command asks for a few paths
+
         hidden: List[
             Tuple[bytes, int]
         ] = []  # (directory, lowest layer that shows below it), the innermost last

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from typing import Iterable
 
 from imagebuild.errors import MalformedError
 
-_HEX = re.compile(r"[a-f0-9]{64}\Z")
+_DIGITS = "0123456789abcdef"
 
 
 @dataclass(frozen=True, order=True)
@@ -22,7 +21,7 @@ class Hash:
     hex: str
 
     def __post_init__(self) -> None:
-        if not _HEX.match(self.hex):
+        if len(self.hex) != 64 or self.hex.strip(_DIGITS):
             raise MalformedError(f'"{self.hex[:80]}" is not a sha256 in lower-case hex')
 
     @staticmethod

@@ -13,7 +13,7 @@ import os
 import signal
 import stat
 from contextlib import suppress
-from typing import Dict, List, NoReturn, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from imagebuild.errors import NamespacesUnavailableError
 from imagebuild.runtime import confine, seccomp, syscalls
@@ -58,6 +58,7 @@ class ChrootRuntime:
         stdout: int,
         stderr: int,
         stdin: Optional[int] = None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> ExitStatus:
         """:raises NamespacesUnavailableError: for what only namespaces can do (mounts, ``network="none"``)."""
         check_single_threaded()
@@ -74,7 +75,7 @@ class ChrootRuntime:
             injected = _inject(root, host_files(spec), scripts)
             before = compare.take(root)
             compare.settle(before, os.path.join(work, "clock"))
-            status = self._supervise(root, spec, stdout, stderr, stdin)
+            status = self._supervise(root, spec, stdout, stderr, stdin, meanwhile)
             _withdraw(root, injected)
             ignored = frozenset(injected) | placed.paths | {b"dev"}
             compare.move_changes(root, before, upper, ignored)
@@ -85,7 +86,13 @@ class ChrootRuntime:
         return status
 
     def _supervise(
-        self, root: str, spec: ProcessSpec, stdout: int, stderr: int, stdin: Optional[int]
+        self,
+        root: str,
+        spec: ProcessSpec,
+        stdout: int,
+        stderr: int,
+        stdin: Optional[int],
+        meanwhile: Callable[[], None],
     ) -> ExitStatus:
         rules, own = self._rules(spec), own_program()
         output = Output(stdout, stderr, spec.masked)
@@ -108,7 +115,13 @@ class ChrootRuntime:
             syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
             confine.execute(spec, own)
 
-        return supervise(child, pid_namespace=False, terminal=spec.terminal, output=output)
+        return supervise(
+            child,
+            pid_namespace=False,
+            terminal=spec.terminal,
+            output=output,
+            meanwhile=meanwhile,
+        )
 
     def _rules(self, spec: ProcessSpec) -> confine.Confinement:
         """Without the bits that would undo a chroot where Landlock cannot hold the command."""

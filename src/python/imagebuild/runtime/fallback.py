@@ -29,12 +29,24 @@ class FallbackRuntime:
         stdout: int,
         stderr: int,
         stdin: Optional[int] = None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> ExitStatus:
         """As `spec.Runtime` says; a note on our stderr tells of the weaker runtime."""
-        try:
-            return self.first.run(
-                lower, upper, work, spec, stdout=stdout, stderr=stderr, stdin=stdin
+
+        def run(runtime: Runtime) -> ExitStatus:
+            return runtime.run(
+                lower,
+                upper,
+                work,
+                spec,
+                stdout=stdout,
+                stderr=stderr,
+                stdin=stdin,
+                meanwhile=meanwhile,
             )
+
+        try:
+            return run(self.first)
         except (NamespacesUnavailableError, OverlayUnavailableError) as error:
             from imagebuild.runtime.placed import refuse_others
 
@@ -46,4 +58,4 @@ class FallbackRuntime:
             f"note: the {self.first.name} runtime does not work here ({reason}); "
             f"this RUN uses the {second.name} runtime, which isolates less\n"
         )
-        return second.run(lower, upper, work, spec, stdout=stdout, stderr=stderr, stdin=stdin)
+        return run(second)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _thread  # what `threading` is made of
 import os
 import stat
-import threading
 from contextlib import suppress
 from typing import Dict, Tuple
 
@@ -19,7 +19,7 @@ def check_single_threaded() -> None:
 
     :raises RuntimeError: that is a bug of the caller.
     """
-    if threading.active_count() > 1:
+    if _thread._count():
         raise RuntimeError("a RUN has to be started before any thread of the executor")
 
 

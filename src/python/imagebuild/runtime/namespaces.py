@@ -11,7 +11,7 @@ import fcntl
 import gc
 import os
 import struct
-from typing import Dict, NoReturn, Optional, Sequence
+from typing import Callable, Dict, NoReturn, Optional, Sequence
 
 from imagebuild.errors import NamespacesUnavailableError
 from imagebuild.runtime import confine, mounts, overlay, rootfs, seccomp, syscalls
@@ -39,6 +39,7 @@ class NamespaceRuntime:
         stdout: int,
         stderr: int,
         stdin: Optional[int] = None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> ExitStatus:
         """:raises NamespacesUnavailableError: without CAP_SYS_ADMIN. :raises OverlayUnavailableError: no such mount."""
         check_single_threaded()
@@ -62,7 +63,13 @@ class NamespaceRuntime:
             confine.restrict(spec, rules)
             confine.execute(spec, own)
 
-        return supervise(child, pid_namespace=True, terminal=spec.terminal, output=output)
+        return supervise(
+            child,
+            pid_namespace=True,
+            terminal=spec.terminal,
+            output=output,
+            meanwhile=meanwhile,
+        )
 
 
 def _rules(spec: ProcessSpec) -> confine.Confinement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional, Protocol, Sequence, Tuple, Union
+from typing import Callable, Optional, Protocol, Sequence, Tuple, Union
 
 #: Docker's and BuildKit's default for an image that sets no PATH.
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -141,6 +141,7 @@ class Runtime(Protocol):
         stdout: int,
         stderr: int,
         stdin: Optional[int] = None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> ExitStatus:
         """Run ``spec`` on the merged view of ``lower`` and wait for it and everything that it started.
 
@@ -150,6 +151,7 @@ class Runtime(Protocol):
             and attributes are those of the merged root.
         :param work: an existing empty directory on the same filesystem as ``upper``; scratch, for the caller to delete.
         :param stdin: None gives /dev/null.
+        :param meanwhile: called once the command is being started: what the caller can do while it runs.
         :raises HostError: where this host cannot do it; says what is missing.
         :raises StepError: where the step cannot be started on this image (no such working directory, ...).
         :raises UnsafePathError: where the image tries to redirect a mount.

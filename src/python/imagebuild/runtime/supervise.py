@@ -17,7 +17,7 @@ import os
 import select
 import signal
 import struct
-import threading
+from contextlib import suppress
 from typing import Callable, Dict, Iterable, List, NoReturn, Optional, Tuple
 
 from imagebuild.errors import HostError, ImageBuildError, NamespacesUnavailableError
@@ -43,11 +43,19 @@ _BAD_SYSTEM_CALL = "a program was killed for a system call of the 32-bit interfa
 Child = Callable[[int], NoReturn]
 
 
-def supervise(child: Child, *, pid_namespace: bool, terminal: bool, output: Output) -> ExitStatus:
+def supervise(
+    child: Child,
+    *,
+    pid_namespace: bool,
+    terminal: bool,
+    output: Output,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> ExitStatus:
     """Run ``child`` in a forked process and wait for its end and that of everything it started.
 
     :param pid_namespace: give it a pid namespace (needs CAP_SYS_ADMIN).
     :param output: what ``child`` takes its stdout and stderr from; closed at the end.
+    :param meanwhile: called once the child has been forked; the caller's, with nothing of the image.
     :raises ImageBuildError: what the child could not set up.
     """
     read_end, write_end = os.pipe()
@@ -60,6 +68,7 @@ def supervise(child: Child, *, pid_namespace: bool, terminal: bool, output: Outp
             output.close_writers()
         with lent_terminal(terminal), _Forwarding(pid, mask, terminal) as forwarding:
             try:
+                meanwhile()
                 records = _parse(output.pump_until(read_end))
             except OSError as error:
                 os.kill(pid, PARENT_DIED)
@@ -224,7 +233,7 @@ class _Forwarding:
         self.former: Dict[int, object] = {}
 
     def __enter__(self) -> _Forwarding:
-        if threading.current_thread() is threading.main_thread():
+        with suppress(ValueError):  # Python gives signals to its main thread only
             for number in FORWARDED:
                 self.former[number] = signal.signal(number, self._forward)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)

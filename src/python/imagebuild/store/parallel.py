@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _thread  # what `threading` is made of
 import os
-import threading
 from typing import Callable, Iterable, List
 
 
@@ -13,7 +13,7 @@ def run_forked(jobs: Iterable[Callable[[], None]]) -> None:
     What a job fails with is lost: the caller finds out by what the job has not done, and does it itself. A process with
     threads must not fork (a lock that another thread holds would never be released), so it does nothing there.
     """
-    if threading.active_count() > 1:
+    if _thread._count():
         return
     limit = len(os.sched_getaffinity(0))
     running: List[int] = []

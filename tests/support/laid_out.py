@@ -1,0 +1,49 @@
+"""The executor as processes find it, laid out with the libraries that the tests run with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import imagebuild
+from pants_kaniko import (
+    executor_main,
+    install,
+    lean_contextlib,
+    lean_dataclasses,
+    lean_functools,
+    lean_hashlib,
+    lean_json,
+    lean_logging,
+    lean_re,
+    lean_typing,
+)
+
+# Module -> its name in the executor, where that is another.
+FILES = {
+    executor_main: "main.py",
+    lean_dataclasses: "dataclasses.py",
+    **dict.fromkeys((lean_contextlib, lean_functools, lean_hashlib, lean_json), ""),
+    **dict.fromkeys((lean_logging, lean_re, lean_typing), ""),
+}
+PYTHON = [sys.executable, "-s", "-S", "-B"]
+
+
+def laid_out(directory: Path) -> Path:
+    """The executor, with the libraries that the tests run with."""
+    sources, pex = directory / "sources", directory / "executor.pex"
+    sources.mkdir()
+    (pex / ".deps").mkdir(parents=True)
+    (sources / "imagebuild").symlink_to(Path(imagebuild.__path__[0]))
+    for module, name in FILES.items():
+        source = Path(module.__file__ or "")
+        (sources / (name or source.name)).write_text(source.read_text())
+    for name in ("urllib3", "certifi", "isal", "zstandard"):
+        found = __import__(name).__path__[0]
+        (pex / ".deps" / name).mkdir()
+        (pex / ".deps" / name / name).symlink_to(found)
+    target = directory / "executor"
+    command = [*PYTHON, install.__file__, str(pex), str(sources), str(target)]
+    subprocess.run(command, check=True, env={"PYTHONHASHSEED": "0"})
+    return target
