@@ -18,12 +18,12 @@ TIMES = 15
 DRIVER = """
 import json, sys, time
 executor, store, *requests = sys.argv[1:]
-sys.path[0:0] = [executor]
+sys.path[0] = executor
 start = time.perf_counter()
+import main as launcher
+sys.meta_path.insert(0, launcher.Bundle(f"{executor}/{launcher.BUNDLE}"))
 from imagebuild.cli import main
-from imagebuild.execute import exec_step
-from imagebuild.execute import step as step_module
-from imagebuild.layer import writer
+from imagebuild.execute import exec_step, new_layer, step
 from imagebuild.store.store import Store
 imports = time.perf_counter() - start
 spent = {}
@@ -45,7 +45,7 @@ def timed_choose(*args):
     return Timed(choose(*args))
 exec_step.choose = timed_choose
 timed(exec_step, "choose", "choice of the runtime")
-timed(exec_step, "layer_from_upper", "capture")
+timed(new_layer, "layer_from_upper", "capture")
 timed(Store, "extracted", "extracted layers")
 timed(Store, "put_record", "record")
 timed(exec_step, "tree_of", "tree")
