@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Callable, Iterable, Optional, Sequence, Tuple
 
 from imagebuild.errors import MalformedError, NotFoundError
-from imagebuild.execute.effects import CONCURRENCY, Effects
+from imagebuild.execute.effects import Effects, concurrently
 from imagebuild.execute.requests import FetchRequest, FetchResult, LayerSource
 from imagebuild.oci.hash import Hash
 from imagebuild.oci.reference import Repository
@@ -40,9 +39,8 @@ def fetch_blobs(
     if not wanted:
         return ()
     client = client_of()
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
-        done = pool.map(lambda source: _fetch_blob(source, store, client), wanted)
-        return tuple(source.layer.diff_id for source, ok in zip(wanted, done) if not ok)
+    done = concurrently(lambda source: _fetch_blob(source, store, client), wanted)
+    return tuple(source.layer.diff_id for source, ok in zip(wanted, done) if not ok)
 
 
 def _fetch_blob(source: LayerSource, store: Store, client: RegistryClient) -> bool:
@@ -71,10 +69,9 @@ def fetch_indexes(
     """
     unknown = [source for source in _unique(sources) if _local_index(store, source) is False]
     if cache and unknown:
-        with ThreadPoolExecutor(CONCURRENCY) as pool:
-            found = list(
-                pool.map(lambda source: cached_index(source.layer.diff_id, store, cache), unknown)
-            )
+        found = concurrently(
+            lambda source: cached_index(source.layer.diff_id, store, cache), unknown
+        )
         unknown = [source for source, ok in zip(unknown, found) if not ok]
     missing = fetch_blobs(unknown, store, client_of)
     for source in unknown:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from imagebuild.errors import NotFoundError, RegistryError
-from imagebuild.execute.effects import CONCURRENCY, Effects
+from imagebuild.execute.effects import Effects, concurrently
 from imagebuild.execute.requests import FetchRequest, FetchResult, LayerSource
 from imagebuild.oci.reference import Repository
 from imagebuild.registry.client import RegistryClient
@@ -18,9 +17,8 @@ def locate(request: FetchRequest, effects: Effects) -> FetchResult:
     if not far:
         return FetchResult()
     client = effects.client(request.registries)
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
-        found = pool.map(partial(_may_have, client), far)
-        return FetchResult(tuple(source.layer.diff_id for source, ok in zip(far, found) if not ok))
+    found = concurrently(partial(_may_have, client), far)
+    return FetchResult(tuple(source.layer.diff_id for source, ok in zip(far, found) if not ok))
 
 
 def _may_have(client: RegistryClient, source: LayerSource) -> bool:

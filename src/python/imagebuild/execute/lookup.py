@@ -10,7 +10,6 @@ What has to run is told in the same answer which steps lack nothing, so that the
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
 
@@ -18,7 +17,7 @@ from imagebuild import canonical
 from imagebuild.cache.local import local_record
 from imagebuild.cache.record import LayerRecord
 from imagebuild.errors import RegistryError
-from imagebuild.execute.effects import CONCURRENCY, Effects
+from imagebuild.execute.effects import Effects, concurrently
 from imagebuild.execute.readiness import ready_steps, stored_layers
 from imagebuild.execute.requests import Hit, LookupRequest, LookupResult
 from imagebuild.execute.select import selection_digest
@@ -132,29 +131,28 @@ def hit_of(record: LayerRecord, source: str) -> Hit:
 
 def _ask_registry(search: Search, cache: RegistryCache) -> Tuple[int, ...]:
     """:returns: the steps whose op the repository does not know."""
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
 
-        def ask(keys: Sequence[Tuple[int, Hash]]) -> bool:
-            found = list(pool.map(lambda item: cache.get(item[1]), keys))
-            for (number, _), cached in zip(keys, found):
-                if cached and _agrees(search, number, cached.record):
-                    search.file(number, cached.record)
-            return any(found)
+    def ask(keys: Sequence[Tuple[int, Hash]]) -> bool:
+        found = concurrently(lambda item: cache.get(item[1]), keys)
+        for (number, _), cached in zip(keys, found):
+            if cached and _agrees(search, number, cached.record):
+                search.file(number, cached.record)
+        return any(found)
 
-        ask([(number, _key(search.input_steps[number])) for number in search.missing()])
-        asked: Dict[int, Hash] = {}
-        while True:
-            search.ask_store()
-            steps = {number: search.step(number) for number in search.missing()}
-            keys = {number: canonical.fingerprint(step) for number, step in steps.items() if step}
-            new = [(number, key) for number, key in keys.items() if asked.get(number) != key]
-            asked.update(new)
-            if not new or not ask(new):
-                break
-        missing = search.missing()
-        ops = [canonical.fingerprint(BareStep.of(search.input_steps[at])) for at in missing]
-        known = pool.map(cache.knows_op, ops)
-        return tuple(number for number, is_known in zip(missing, known) if not is_known)
+    ask([(number, _key(search.input_steps[number])) for number in search.missing()])
+    asked: Dict[int, Hash] = {}
+    while True:
+        search.ask_store()
+        steps = {number: search.step(number) for number in search.missing()}
+        keys = {number: canonical.fingerprint(step) for number, step in steps.items() if step}
+        new = [(number, key) for number, key in keys.items() if asked.get(number) != key]
+        asked.update(new)
+        if not new or not ask(new):
+            break
+    missing = search.missing()
+    ops = [canonical.fingerprint(BareStep.of(search.input_steps[at])) for at in missing]
+    known = concurrently(cache.knows_op, ops)
+    return tuple(number for number, is_known in zip(missing, known) if not is_known)
 
 
 def _key(step: InputStep) -> Hash:

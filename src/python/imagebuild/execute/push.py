@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import BytesIO
 from typing import BinaryIO, Callable, Dict, List, Tuple
 
 from imagebuild.errors import LayerMissingError
-from imagebuild.execute.effects import CONCURRENCY, Effects
+from imagebuild.execute.effects import Effects, concurrently
 from imagebuild.execute.fetch import fetch_blobs
 from imagebuild.execute.requests import LayerSource, PushRequest
 from imagebuild.oci import manifest as manifests
@@ -58,9 +57,7 @@ def _push_blobs(
     client: RegistryClient,
     store: Store,
 ) -> str:
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
-        work = partial(_push_layer, repository, client, store)
-        how = list(pool.map(work, request.layers))
+    how = concurrently(partial(_push_layer, repository, client, store), request.layers)
     for config in (text.encode() for text in request.configs):
         descriptor = Descriptor(media_types.OCI_CONFIG, Hash.of(config), len(config))
         client.push_blob(repository, descriptor, partial(BytesIO, config))

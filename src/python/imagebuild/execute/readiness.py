@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple
 
 from imagebuild.errors import RegistryError
-from imagebuild.execute.effects import CONCURRENCY
+from imagebuild.execute.effects import concurrently
 from imagebuild.execute.fetch import cached_index
 from imagebuild.llb.ops import ExecOp
 from imagebuild.llb.plan import State, StepInput, TreeInput
@@ -80,7 +79,6 @@ def _indexed(search: Search, layers: Layers, cache: Optional[RegistryCache]) -> 
     if cache is None:
         return False
     try:
-        with ThreadPoolExecutor(CONCURRENCY) as pool:
-            return all(pool.map(partial(cached_index, store=store, cache=cache), lacking))
+        return all(concurrently(partial(cached_index, store=store, cache=cache), lacking))
     except RegistryError:
         return False

@@ -5,7 +5,6 @@ What has been pushed once is marked in the store, so that a build of cached step
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Optional, Tuple
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Optional, Tuple
 from imagebuild import canonical
 from imagebuild.cache.record import LayerRecord
 from imagebuild.errors import ImageBuildError
-from imagebuild.execute.effects import CONCURRENCY, Effects
+from imagebuild.execute.effects import Effects, concurrently
 from imagebuild.execute.requests import LayerSource, RecordRequest, RecordResult
 from imagebuild.oci import media_types
 from imagebuild.oci.descriptor import Descriptor, Layer
@@ -39,8 +38,7 @@ def record(request: RecordRequest, effects: Effects) -> RecordResult:
     assert cache is not None
     push_record = partial(_push_record, effects.store, cache)
     push_index = partial(_push_base_index, effects.store, cache)
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
-        outcomes = list(pool.map(push_record, records)) + list(pool.map(push_index, request.bases))
+    outcomes = concurrently(push_record, records) + concurrently(push_index, request.bases)
     warnings = sorted({warning for _, warning in outcomes if warning})
     return RecordResult(sum(pushed for pushed, _ in outcomes), tuple(warnings))
 

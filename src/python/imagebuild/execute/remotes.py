@@ -8,14 +8,13 @@ branch or a tag, which commit it is. That is as often as for the tags of base im
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Iterator, Optional, Sequence, Tuple, Type, TypeVar
 
 from imagebuild import canonical
 from imagebuild.errors import MalformedError
-from imagebuild.execute.effects import CONCURRENCY, Effects
+from imagebuild.execute.effects import Effects, concurrently
 from imagebuild.execute.pure_requests import SshSource
 from imagebuild.execute.requests import RemotesRequest, RemotesResult
 from imagebuild.llb.ops import SshMount
@@ -41,10 +40,7 @@ def pin_remotes(request: RemotesRequest, effects: Effects) -> RemotesResult:
     def pin(source: RemoteSource) -> RemoteSource:
         return pinned(source) or _ask(source, request, effects)
 
-    if len(request.sources) == 1:
-        return RemotesResult((pin(request.sources[0]),))
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
-        return RemotesResult(tuple(pool.map(pin, request.sources)))
+    return RemotesResult(tuple(concurrently(pin, request.sources)))
 
 
 def fetched_tree(

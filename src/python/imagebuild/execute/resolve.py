@@ -14,7 +14,7 @@ from imagebuild.errors import (
     PlatformMissingError,
     RegistryError,
 )
-from imagebuild.execute.effects import CONCURRENCY, Effects
+from imagebuild.execute.effects import Effects, concurrently
 from imagebuild.execute.requests import ResolveRequest, ResolveResult
 from imagebuild.llb.plan import ResolvedBase, UnreadImage, WantedImage
 from imagebuild.oci import manifest as manifests
@@ -54,13 +54,7 @@ def resolve(request: ResolveRequest, effects: Effects) -> ResolveResult:
         answer = name.try_to_resolve if request.tolerant else name.resolve
         return [answer(image.platform) for image in wanted]
 
-    if len(platforms) == 1:
-        found = list(map(resolve_name, platforms))
-    else:
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(CONCURRENCY) as pool:
-            found = list(pool.map(resolve_name, platforms))
+    found = concurrently(resolve_name, platforms)
     each = {text: iter(answers) for text, answers in zip(platforms, found)}
     answers = [next(each[image.ref]) for image in request.images]
     return ResolveResult(
