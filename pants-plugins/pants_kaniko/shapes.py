@@ -17,12 +17,12 @@ from imagebuild.execute.credentials import secrets_for, ssh_for, ssh_for_remotes
 from imagebuild.execute.requests import LayerSource
 from imagebuild.llb.ops import ExecOp
 from imagebuild.llb.plan import WantedImage
-from imagebuild.llb.step import Step
 from imagebuild.oci.hash import Hash
 from imagebuild.registry.options import RegistryOptions
 from pants_kaniko import remotes
 from pants_kaniko.calls import Executor, ExecutorCall
 from pants_kaniko.plans import Entry, PlanHandle, step_title
+from pants_kaniko.ready import Ready
 from pants_kaniko.requests import BuildStep, BuiltStep
 from pants_kaniko.sandbox import context_paths, plain_files
 from pants_kaniko.stack import parents_of
@@ -196,7 +196,7 @@ def prepare_call(
 
 def step_call(
     request: BuildStep,
-    step: Step,
+    ready: Ready,
     below: Sequence[BuiltStep],
     context: Digest,
     fetched: Sequence[Hash] = (),
@@ -212,8 +212,9 @@ def step_call(
     trees = remotes.trees_of(request, below, fetched)
     settings = handle.settings
     body = pure.StepRequest(
-        step=step,
+        step=ready.step,
         trees=trees,
+        unread=ready.unread,
         compression=settings.compression,
         runtime=settings.runtime,
         use_records=settings.use_cache,

@@ -118,31 +118,6 @@ def cache_now(settings: Settings, lookup: CacheLookup) -> CacheOptions:
     return CacheOptions() if lookup.result.warnings else settings.cache
 
 
-def ready_step(
-    request: BuildStep, below: Sequence[BuiltStep], lookup: CacheLookup
-) -> Optional[Step]:
-    """The content key's preimage, where all that the step needs is in the store, so that it can run at once.
-
-    A cache repository is asked once more before a step runs: after a step that made the same files again, the content key
-    is known there (early cut-off). Unless it does not know what the step does, or the look-up has asked already.
-    """
-    settings = request.handle.settings
-    if not request.attempt:
-        diff_ids = tuple(source.layer.diff_id for source in parents_of(request, below))
-        for ready in lookup.result.ready:
-            if ready.number == request.number and ready.step.parents == diff_ids:
-                return ready.step
-    asked = settings.use_cache and cache_now(settings, lookup).repository
-    if asked and request.number not in lookup.result.novel:
-        return None
-    op, parent = request.handle.graph.steps[request.number].op, _parent(request, below)
-    if parent is None or parent.origin != BUILT:
-        return None
-    if isinstance(op, ExecOp) and not parent.unpacked:
-        return None
-    return known_step(request, below)
-
-
 def completed(
     request: BuildStep,
     below: Sequence[BuiltStep],

@@ -22,7 +22,7 @@ COPY app/b.txt /etc/
 COPY --from=one /a /a
 ENV X=1
 """
-THREE_STEPS = ["prepare"] + ["step"] * 3  # what copies from a stage that is new has to be prepared
+THREE_STEPS = ["step"] * 3
 EXPORT = ["export"]
 
 

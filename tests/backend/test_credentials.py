@@ -24,6 +24,7 @@ from imagebuild.execute.pure_requests import SecretSource, SshSource, StepReques
 from imagebuild.llb.step import Step
 from pants_kaniko import shapes
 from pants_kaniko.credentials import credentials, variables
+from pants_kaniko.ready import Ready
 from pants_kaniko.requests import BuildStep
 from pants_kaniko.target_types import KanikoImageTarget
 from support.backend import Backend, text_of
@@ -147,7 +148,7 @@ def test_a_step_is_told_of_what_it_mounts_and_of_nothing_else(image: Backend, ag
     calls = [
         shapes.step_call(
             BuildStep(handle, number),
-            Step(step.format_version, step.op, step.platform, step.epoch, (), ()),
+            Ready(Step(step.format_version, step.op, step.platform, step.epoch, (), ())),
             (),
             EMPTY_DIGEST,
         )

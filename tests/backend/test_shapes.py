@@ -17,9 +17,8 @@ from imagebuild.llb.plan import WantedImage
 from imagebuild.oci.descriptor import Descriptor, Layer
 from pants_kaniko import delivery, output, shapes, stack
 from pants_kaniko.calls import Executor, ExecutorCall
-from pants_kaniko.requests import (
-    BuildStep,
-)
+from pants_kaniko.ready import Ready
+from pants_kaniko.requests import BuildStep
 from support.planned import (
     EXECUTOR,
     HERE,
@@ -35,7 +34,7 @@ def step_call(number: int = 1) -> ExecutorCall:
     request = BuildStep(handle(repository=f"{REGISTRY_HOST}/cache"), number)
     below = tuple(built(needed) for needed in stack.needs(request.handle, number))
     step = content_step(request.handle.graph, number, (), ())
-    return shapes.step_call(request, step, below, EMPTY_DIGEST)
+    return shapes.step_call(request, Ready(step), below, EMPTY_DIGEST)
 
 
 def export_call() -> ExecutorCall:
@@ -119,7 +118,7 @@ def test_a_ttl_is_looked_at_in_every_run() -> None:
 def test_without_cache_a_step_is_not_remembered() -> None:
     request = BuildStep(handle(use_cache=False), 0)
     step = content_step(request.handle.graph, 0, (), ())
-    call = shapes.step_call(request, step, (), EMPTY_DIGEST)
+    call = shapes.step_call(request, Ready(step), (), EMPTY_DIGEST)
 
     assert ProcessCacheScope.PER_SESSION == call.scope
     assert canonical.loads(StepRequest, call.request).use_records is False

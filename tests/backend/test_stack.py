@@ -9,13 +9,7 @@ import pytest
 from pants.engine.fs import EMPTY_DIGEST
 
 from imagebuild.errors import LayerMissingError
-from imagebuild.execute.requests import (
-    CacheOptions,
-    Hit,
-    LayerSource,
-    LookupResult,
-    ReadyStep,
-)
+from imagebuild.execute.requests import CacheOptions, Hit, LayerSource, LookupResult
 from imagebuild.llb.ops import FileOp
 from imagebuild.llb.plan import State
 from imagebuild.oci.hash import chain_id
@@ -161,46 +155,6 @@ def test_what_a_broken_promise_brings_in() -> None:
     assert () == stack.unasked([made, built(2)])
 
 
-READY = [
-    pytest.param("", BUILT, True, True, id="nothing to ask"),
-    pytest.param("r.example/cache", BUILT, True, False, id="a cache repository may know it"),
-    pytest.param("", LOCAL, True, False, id="what is below may not be unpacked"),
-    pytest.param("", BUILT, False, False, id="what is below was only written"),
-]
-
-
-@pytest.mark.parametrize(("repository", "origin", "unpacked", "expected"), READY)
-def test_which_run_needs_no_preparation(
-    repository: str, origin: str, unpacked: bool, expected: bool
-) -> None:
-    request = BuildStep(handle(repository=repository), 2)
-    below = (built(1, origin, unpacked=unpacked),)
-    step = stack.ready_step(request, below, CacheLookup(LookupResult(())))
-
-    assert expected == (step is not None)
-
-
-def test_a_run_that_no_cache_knows_needs_no_preparation() -> None:
-    request, below = BuildStep(handle(repository="r.example/cache"), 2), (built(1, unpacked=True),)
-
-    assert stack.ready_step(request, below, CacheLookup(LookupResult((), novel=(2,))))
-    assert not stack.ready_step(request, below, CacheLookup(LookupResult((), novel=(3,))))
-
-
-def test_a_step_that_the_look_up_found_ready_needs_no_preparation() -> None:
-    request = BuildStep(handle(repository="r.example/cache"), 1)
-    below = (built(0, REGISTRY),)
-    known = stack.known_step(request, below)
-    assert known
-    found = CacheLookup(LookupResult((), ready=(ReadyStep(1, known),)))
-    other = CacheLookup(LookupResult((), ready=(ReadyStep(1, replace(known, parents=())),)))
-
-    assert known == stack.ready_step(request, below, found)
-    assert stack.ready_step(request, below, other) is None, "made over other layers"
-    assert stack.ready_step(replace(request, number=3), (built(2),), found) is None
-    assert stack.ready_step(replace(request, attempt=1), below, found) is None, "layers were lost"
-
-
 def test_what_stands_on_stored_layers_has_all_of_them() -> None:
     request, below = BuildStep(handle(), 1), (built(0, LOCAL, unpacked=False),)
     stored = [source.layer.diff_id for source in below[0].chain]
@@ -210,12 +164,6 @@ def test_what_stands_on_stored_layers_has_all_of_them() -> None:
     ]
 
     assert [True, False] == [step.unpacked for step in made]
-
-
-def test_a_copy_from_a_tree_is_prepared_unless_it_is_ready() -> None:
-    request = BuildStep(handle(), 3)
-
-    assert stack.ready_step(request, (built(2),), CacheLookup(LookupResult(()))) is None
 
 
 def test_what_is_soon_made_again_is_pushed_at_the_end() -> None:

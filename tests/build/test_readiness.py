@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+from dataclasses import replace
+from typing import Dict, List, Tuple, cast
 
 import pytest
 
+from imagebuild.errors import LayerMissingError, SourceNotInContextError
 from imagebuild.execute.assemble import DEFAULT_EPOCH
 from imagebuild.execute.build import Built
 from imagebuild.execute.effects import Effects
 from imagebuild.execute.lookup import lookup
-from imagebuild.execute.requests import CacheOptions, LookupRequest, LookupResult
+from imagebuild.execute.pure_requests import StepRequest, StepResult
+from imagebuild.execute.requests import CacheOptions, Hit, LookupRequest, LookupResult
+from imagebuild.execute.step import run_step
 from imagebuild.llb.keys import StepGraph
+from imagebuild.llb.ops import CopyAction, FileOp
+from imagebuild.oci.hash import Hash, chain_id
 from support.builds import Machine
 
 DOCKERFILE = """\
@@ -84,3 +90,36 @@ def test_a_run_on_a_fresh_machine_is_not_ready(here: Machine) -> None:
     plan = planned(here, *CHANGES["a RUN over a COPY"][:2])
 
     assert () == asked(here.fresh("fresh"), plan, here.cache).ready
+
+
+def opened(machine: Machine) -> Tuple[StepRequest, Hit]:
+    """The last step of DOCKERFILE, which copies from a stage, as it runs when nobody has looked into that stage."""
+    built = machine.build(DOCKERFILE, FILES)
+    hits = asked(machine, built).hits
+    hit, stage = hits[4], hits[0]
+    assert hit
+    assert hit.step
+    assert stage
+    assert stage.layer
+    tree = (*(layer.diff_id for layer in built.plan.bases[0].layers), stage.layer.diff_id)
+    return StepRequest(replace(hit.step, inputs=(chain_id(tree),)), trees=(tree,), unread=(0,)), hit
+
+
+def test_a_step_finds_out_what_it_selects_from_a_tree(here: Machine) -> None:
+    request, hit = opened(here)
+
+    assert StepResult(hit.layer, hit.step) == run_step(request, here.store, "nowhere")
+
+
+def test_such_a_step_says_what_it_lacks(here: Machine) -> None:
+    request, _ = opened(here)
+    (action,) = cast(FileOp, request.step.op).actions
+    other = replace(cast(CopyAction, action), sources=("/other",))
+    wrong = replace(request.step, op=replace(cast(FileOp, request.step.op), actions=(other,)))
+    gone = Hash.of(b"gone")
+
+    with pytest.raises(SourceNotInContextError, match='"/other"'):
+        run_step(replace(request, step=wrong), here.store, "nowhere")
+    with pytest.raises(LayerMissingError) as error:
+        run_step(replace(request, trees=((gone,),)), here.store, "nowhere")
+    assert (str(gone),) == error.value.diff_ids

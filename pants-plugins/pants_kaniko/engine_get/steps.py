@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Iterable, Tuple
+from typing import Any, Iterable, Optional, Tuple
 
 from pants.engine.fs import EMPTY_DIGEST, CreateDigest, Digest
 from pants.engine.internals.session import RunId
@@ -16,6 +16,7 @@ from imagebuild.execute.requests import LookupResult, PrepareResult, RecordResul
 from imagebuild.oci.hash import Hash
 from pants_kaniko import linked, report, shapes, stack
 from pants_kaniko.calls import ExecutorAnswer, ExecutorCall
+from pants_kaniko.ready import Ready, ready_step
 from pants_kaniko.requests import (
     BUILT,
     BuildImage,
@@ -81,10 +82,10 @@ async def run_step(run: RunStep) -> BuiltStep:
     """What a look-up said was there may be gone since: then the step is prepared after all."""
     request, below = run.request, run.below
     lookup = await Get(CacheLookup, LookupCall(request.handle))
-    step = None if run.prepared else stack.ready_step(request, below, lookup)
-    at_once = step is not None
+    ready = None if run.prepared else ready_step(request, below, lookup)
+    prepared: Optional[PrepareResult] = None
     remotes: Tuple[Hash, ...] = ()
-    if step is None:
+    if ready is None:
         cache = stack.cache_now(request.handle.settings, lookup)
         prepared = (await Get(PreparedStep, PrepareStep(run, cache))).result
         hit = stack.usable(prepared.hit, request, below)
@@ -92,19 +93,19 @@ async def run_step(run: RunStep) -> BuiltStep:
             return stack.completed(request, below, hit.layer, hit.source, prepared.step)
         if prepared.missing or prepared.step is None:
             return stack.blocked(request, prepared.missing)
-        step, remotes = prepared.step, prepared.remotes
+        ready, remotes = Ready(prepared.step), prepared.remotes
     context = shapes.context_entries(request.handle, request.number)
     files = await Get(Digest, CreateDigest(context)) if context else EMPTY_DIGEST
-    call = shapes.step_call(request, step, below, files, remotes, again=run.prepared)
+    call = shapes.step_call(request, ready, below, files, remotes, again=run.prepared)
     answer = await Get(ExecutorAnswer, ExecutorCall, call)
-    if answer.exit_code == shapes.EXIT_LAYER_MISSING and at_once:
+    if answer.exit_code == shapes.EXIT_LAYER_MISSING and not prepared:
         return await Get(BuiltStep, RunStep(request, below, prepared=True))
     if answer.exit_code == shapes.EXIT_LAYER_MISSING:
         return stack.blocked(request, stack.suspects(request, below, remotes))
     raw = report.step_result_of(answer, request.handle, request.number)
-    layer = canonical.loads(StepResult, raw).layer
-    stored = lookup.result.stored
-    return stack.completed(request, below, layer, BUILT, step, answer.milliseconds, stored)
+    made, stored = canonical.loads(StepResult, raw), lookup.result.stored
+    step = made.step or ready.step
+    return stack.completed(request, below, made.layer, BUILT, step, answer.milliseconds, stored)
 
 
 @rule(level=LogLevel.DEBUG)

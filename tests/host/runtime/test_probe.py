@@ -200,6 +200,22 @@ def test_a_thread_is_refused(namespace: Any) -> None:
         thread.join()
 
 
+def test_a_fork_of_a_process_with_a_thread_has_none(namespace: Any) -> None:
+    """`forked` tells what happens in a copy of this process."""
+    import threading
+
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        said = forked(lambda: None, lambda: namespace.sh("echo ran").out)
+    finally:
+        stop.set()
+        thread.join()
+
+    assert "ran\n" == said
+
+
 @pytest.mark.parametrize(
     "runtime", [NamespaceRuntime(), ChrootRuntime()], ids=lambda r: str(r.name)
 )

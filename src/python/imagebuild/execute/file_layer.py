@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence
+from typing import List, Optional
 
-from imagebuild.errors import LayerMissingError
 from imagebuild.execute.file_step import apply_file_op
 from imagebuild.execute.new_layer import layer_from_draft, mtime_of
 from imagebuild.execute.pure_requests import StepRequest
 from imagebuild.execute.sources import ContextSource, Source, TreeSource
 from imagebuild.execute.spool import Spool
-from imagebuild.execute.trees import to_bytes, tree_of
-from imagebuild.layer.tree import TreeView
+from imagebuild.execute.trees import needed_tree, to_bytes
 from imagebuild.llb.ops import FileOp
 from imagebuild.oci.descriptor import Layer
-from imagebuild.oci.hash import Hash
 from imagebuild.store.store import Store
 
 
@@ -27,19 +24,11 @@ def write_file_layer(request: StepRequest, store: Store, context: str) -> Option
     assert isinstance(op, FileOp)
     files = ContextSource(context, frozenset(map(to_bytes, request.plain)))
     sources: List[Source] = [
-        TreeSource(store, diff_ids, _tree(store, diff_ids)) if diff_ids else files
+        TreeSource(store, diff_ids, needed_tree(store, diff_ids)) if diff_ids else files
         for diff_ids in request.trees
     ]
-    below = _tree(store, request.step.parents)
+    below = needed_tree(store, request.step.parents)
     with store.work_dir() as directory, Spool(directory) as spool:
         epoch = request.step.epoch
         draft = apply_file_op(op, below, sources, mtime_of(epoch), spool, keeps_times=epoch is None)
         return None if draft.empty else layer_from_draft(store, draft, request)
-
-
-def _tree(store: Store, diff_ids: Sequence[Hash]) -> TreeView:
-    tree = tree_of(store, diff_ids)
-    if tree is None:
-        missing = tuple(str(each) for each in diff_ids if store.index_of(each) is None)
-        raise LayerMissingError(f"the store lacks {len(missing)} layer indexes", diff_ids=missing)
-    return tree

@@ -47,6 +47,8 @@ class StepRequest:
     :param secrets: and `ssh`: those that the step mounts, as far as there are any. Values are read by the step itself.
     :param plain: context files that are not executable, whatever their mode in the sandbox says: Pants' store has large
         files executable, and lends them as they are.
+    :param unread: inputs that nobody has looked into yet: `step` has the ChainID of their trees, and the digest of what the
+        step selects from them is worked out first of all.
     """
 
     step: Step
@@ -58,11 +60,15 @@ class StepRequest:
     secrets: Tuple[SecretSource, ...] = ()
     ssh: Tuple[SshSource, ...] = ()
     plain: Tuple[str, ...] = ()
+    unread: Tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class StepResult:
+    """:param step: the content key's preimage, where the request left something of it open."""
+
     layer: Optional[Layer]
+    step: Optional[Step] = None
 
 
 @dataclass(frozen=True)

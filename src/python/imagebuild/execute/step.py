@@ -6,6 +6,7 @@ Each kind of op has one function here that yields the layer; everything around i
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from typing import Callable, Dict, Optional, Type
 
 from imagebuild import canonical
@@ -24,14 +25,29 @@ def run_step(request: StepRequest, store: Store, context: str) -> StepResult:
     :param context: the directory with the context files that the step selects.
     :raises CommandFailedError: when a RUN's command fails.
     :raises LayerMissingError: when a layer below is not in the store.
+    :raises SourceNotInContextError: for a source that matches nothing in a tree that was not looked into before.
     """
+    if request.unread:
+        request = _read(request, store)
     key = canonical.fingerprint(request.step)
     record = local_record(store, key) if request.use_records else None
     if record is None:
         layer = _make(request, store, context)
         record = LayerRecord(request.step, layer)
         store.put_record(key, canonical.dumps(record))
-    return StepResult(record.layer)
+    return StepResult(record.layer, request.step if request.unread else None)
+
+
+def _read(request: StepRequest, store: Store) -> StepRequest:
+    """The request with the digests of what its trees give."""
+    from imagebuild.execute.select import input_digest
+    from imagebuild.execute.trees import needed_tree
+
+    inputs = list(request.step.inputs)
+    for number in request.unread:
+        tree = needed_tree(store, request.trees[number])
+        inputs[number] = input_digest(tree, request.step.op, number)
+    return replace(request, step=replace(request.step, inputs=tuple(inputs)))
 
 
 def _make(request: StepRequest, store: Store, context: str) -> Optional[Layer]:

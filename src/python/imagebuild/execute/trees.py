@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
+from imagebuild.errors import LayerMissingError
 from imagebuild.layer.tree import TreeView
 from imagebuild.oci.hash import Hash
 from imagebuild.store.store import Store
@@ -21,6 +22,15 @@ def to_text(path: bytes) -> str:
 def text_of(tree: TreeView, path: bytes) -> str:
     """The text of etc/passwd or etc/group, "" where the tree has none."""
     return to_text(tree.read_text(path) or b"")
+
+
+def needed_tree(store: Store, diff_ids: Sequence[Hash]) -> TreeView:
+    """:raises LayerMissingError: naming the layers whose index the store lacks."""
+    tree = tree_of(store, diff_ids)
+    if tree is None:
+        missing = tuple(str(each) for each in diff_ids if store.index_of(each) is None)
+        raise LayerMissingError(f"the store lacks {len(missing)} layer indexes", diff_ids=missing)
+    return tree
 
 
 def tree_of(store: Store, diff_ids: Sequence[Hash]) -> Optional[TreeView]:
