@@ -20,6 +20,8 @@ from typing import (
     Dict,
     FrozenSet,
     Mapping,
+    Optional,
+    Tuple,
     Type,
     TypeVar,
     Union,
@@ -33,15 +35,18 @@ from imagebuild.oci.hash import Hash
 
 T = TypeVar("T")
 
+_PLAIN = frozenset((type(None), bool, int, str))
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+)
+
 
 def dumps(value: Any) -> bytes:
     """Canonical bytes of a JSON value or of a dataclass.
 
     :raises TypeError: for floats, sets and whatever else has no one canonical text.
     """
-    return json.dumps(
-        encode(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    ).encode()
+    return _ENCODER.encode(encode(value)).encode()
 
 
 def fingerprint(value: Any) -> Hash:
@@ -51,24 +56,25 @@ def fingerprint(value: Any) -> Hash:
 
 def encode(value: Any) -> Any:
     """`value` as plain JSON types; a dataclass becomes an object, one with a ``KIND`` carries it as ``"kind"``."""
-    if value is None or isinstance(value, (bool, int, str)):
+    cls: Any = type(value)
+    if cls in _PLAIN:
         return value
-    if isinstance(value, Hash):
+    if cls is Hash:
         return str(value)
-    if isinstance(value, (tuple, list)):
+    if cls is tuple or cls is list:
         return [encode(item) for item in value]
-    if isinstance(value, Mapping):
-        return {_member(key): encode(item) for key, item in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        document = {
-            field.name: encode(member)
-            for field in dataclasses.fields(value)
-            for member in (getattr(value, field.name),)
-            if not _is(member, field.default)
-        }
+    members = _members(cls)
+    if members is not None:
+        found = ((name, getattr(value, name), default) for name, default in members)
+        document = {name: encode(item) for name, item, default in found if not _is(item, default)}
         kind = getattr(value, "KIND", None)
         return document if kind is None else {"kind": kind, **document}
-    raise TypeError(f"{type(value).__name__} has no canonical encoding")
+    if isinstance(value, Mapping):
+        return {_member(key): encode(item) for key, item in value.items()}
+    for plain in (str, int, tuple, list):  # named tuples, and whatever else is derived from them
+        if isinstance(value, plain):
+            return encode(plain(value))
+    raise TypeError(f"{cls.__name__} has no canonical encoding")
 
 
 def loads(cls: Type[T], data: Union[bytes, str]) -> T:
@@ -153,6 +159,14 @@ def _decode_dataclass(cls: Any, document: Dict[str, Any], where: str) -> Any:
     return cls(
         **{name: decode(hints[name], value, f"{where}.{name}") for name, value in members.items()}
     )
+
+
+@lru_cache(maxsize=None)
+def _members(cls: Any) -> Optional[Tuple[Tuple[str, Any], ...]]:
+    """Name and default of each member of a dataclass, None for another class."""
+    if not dataclasses.is_dataclass(cls):
+        return None
+    return tuple((field.name, field.default) for field in dataclasses.fields(cls))
 
 
 @lru_cache(maxsize=None)
