@@ -142,7 +142,8 @@ class _Capture:
                 follow_source(fd, name, in_cache=in_cache, sources=place.sources, epoch=self._epoch)
             entry = self._entry(path, kinds.FILE, status, fd)
             self._writer.add(entry, fd)
-            self._clamp(fd, status, entry)
+            if patchable or status.st_mtime_ns != entry.mtime:
+                self._clamp(fd, status, entry)
         finally:
             os.close(fd)
 

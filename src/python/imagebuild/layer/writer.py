@@ -6,9 +6,8 @@ import errno
 import hashlib
 import io
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Iterable, List, Optional, Tuple, Union
 
 from imagebuild.errors import MalformedError, StoreFullError
 from imagebuild.layer import entry as kinds
@@ -66,7 +65,7 @@ class LayerWriter:
         :raises ValueError: for an entry out of order: the caller's bug.
         """
         self._check(entry)
-        with self._giving_up():
+        try:
             self._pipeline.write(encode_header(entry))
             is_file = entry.kind == kinds.FILE
             entry = self._add_content(entry, content) if is_file else self._builder.add(entry)
@@ -74,6 +73,9 @@ class LayerWriter:
                 marker = Entry(entry.path, kinds.OPAQUE)
                 self._pipeline.write(encode_header(marker))
                 self._builder.add(marker)
+        except BaseException as error:
+            self._give_up(error)
+            raise
         return entry
 
     def finish(self) -> WrittenLayer:
@@ -81,9 +83,12 @@ class LayerWriter:
 
         :raises StoreFullError: when there is no room for the layer.
         """
-        with self._giving_up():
+        try:
             self._pipeline.write(END_OF_ARCHIVE)
             self._pipeline.close()
+        except BaseException as error:
+            self._give_up(error)
+            raise
         descriptor = Descriptor(self._media_type, self._pipeline.digest, self._pipeline.blob_size)
         layer = Layer(self._pipeline.diff_id, descriptor)
         return WrittenLayer(layer, self._builder.build(), self._pipeline.tar_size)
@@ -92,19 +97,14 @@ class LayerWriter:
         """Give up: stop the threads."""
         self._pipeline.abort()
 
-    @contextmanager
-    def _giving_up(self) -> Iterator[None]:
+    def _give_up(self, error: BaseException) -> None:
         """Stop the threads when anything fails, and say so plainly when it is for want of room."""
-        try:
-            yield
-        except BaseException as error:
-            self.abort()
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreFullError(
-                    f"no room to write a layer: {error.strerror}",
-                    hint="free space where the store is, or move the store",
-                ) from None
-            raise
+        self.abort()
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFullError(
+                f"no room to write a layer: {error.strerror}",
+                hint="free space where the store is, or move the store",
+            ) from None
 
     def _check(self, entry: Entry) -> None:
         key = order_key(entry.path)
