@@ -6,9 +6,9 @@ import io
 import json
 import re
 import tarfile
-from typing import List, Sequence, Set, Tuple
+from typing import Callable, Dict, List, Sequence, Set, Tuple
 
-from machines import NO_CACHE_REPO, Machine
+from machines import NO_CACHE_REPO, Machine, Run
 from tables import Row, repeated
 
 from support.base_image import busybox, busybox_layer, image_of, push
@@ -92,6 +92,61 @@ def all_in_registry(first: Machine, fresh: Machine, base: str, registry: RealReg
         Row("  requests to the registry", [len(asked) for asked in accesses], ""),
         Row("  layers downloaded", [_downloads(asked, layers) for asked in accesses], "", "0"),
     ]
+
+
+_LOGGED = re.compile(r"^(\d+):(\d+):(\d+\.\d+) \[INFO\] (.*)$", re.MULTILINE)
+
+
+def fresh_runner(first: Machine, make: Callable[[str], Machine], base: str) -> List[Row]:
+    """A runner of CI: Pants is installed, and nothing has ever run. All steps are in the registry.
+
+    :param make: a new machine of that kind, by its name.
+    """
+    totals: List[float] = []
+    parts: Dict[str, List[float]] = {}
+    for number in range(3):
+        files = sources(f"runner {number}")
+        runner = make(f"runner{number}")
+        for machine in (first, runner):
+            machine.image("runner", TEN_STEPS.format(base=base), files)
+        first.package("runner")
+        run = runner.package("runner")
+        runner.stop()
+        assert "10 steps: 10 cached (registry)" in run.output, run.output
+        totals.append(run.seconds)
+        for name, seconds in _parts(run).items():
+            parts.setdefault(name, []).append(seconds)
+    return [
+        Row("fresh runner of CI, ten steps in the registry", totals, "s"),
+        *(Row(f"  {name}", samples, "s") for name, samples in parts.items()),
+    ]
+
+
+def _parts(run: Run) -> Dict[str, float]:
+    """Seconds from one line of the log to the next one that says that something is done."""
+    marks = {
+        "the daemon starts": "pantsd started",
+        "plugins": "Completed: Resolving plugins",
+        "Pants reads its rules": "Scheduler initialized",
+        "Pants finds Python, and its Pex": "Starting: Building kaniko_executor.pex",
+        "the executor's libraries, from the package index": "Completed: Building kaniko_executor",
+        "the executor is laid out": "Completed: Prepare the image executor",
+    }
+    found = [
+        (int(hours) * 3600 + int(minutes) * 60 + float(seconds), text)
+        for hours, minutes, seconds, text in _LOGGED.findall(run.output)
+    ]
+    ends = {
+        name: next((at for at, text in found if text.startswith(mark)), None)
+        for name, mark in marks.items()
+    }
+    known = {name: at for name, at in ends.items() if at is not None}
+    start = found[0][0]  # a moment after the start, for which the log has no line
+    parts: Dict[str, float] = {}
+    for name, at in known.items():
+        parts[name], start = at - start, at
+    parts["the build, and the rest"] = run.seconds - sum(parts.values())
+    return parts
 
 
 def last_file_changed(

@@ -48,6 +48,9 @@ class Bench:
             self.machines[name] = Machine.make(root, self.registry.address, self.code)
         return self.machines[name]
 
+    def bare(self, name: str) -> Machine:
+        return Machine.bare(self.directory / name, self.registry.address, self.code)
+
     def stop(self) -> None:
         for machine in self.machines.values():
             machine.stop()
@@ -58,6 +61,7 @@ FIGURES: Dict[str, Callable[[Bench], List[Row]]] = {
     "fresh": lambda b: builds.all_in_registry(
         b.machine("A"), b.machine("B"), b.bases[0], b.registry
     ),
+    "runner": lambda b: builds.fresh_runner(b.machine("A"), b.bare, b.bases[0]),
     "last": lambda b: builds.last_file_changed(
         b.machine("A"), b.machine("B"), b.bases[0], b.registry
     ),

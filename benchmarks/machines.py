@@ -75,14 +75,20 @@ class Machine:
     registry: str
 
     @staticmethod
-    def make(root: Path, registry: str, code: Path) -> Machine:
-        """With Pants started and the executor made, neither of which is part of any figure.
+    def bare(root: Path, registry: str, code: Path) -> Machine:
+        """On which nothing has run yet.
 
         :param code: what `copy_code` made.
         """
         made = Machine(root, registry)
         made.write("pants.toml", PANTS_TOML.format(code=code, registry=registry))
         (root / "tmp").mkdir()
+        return made
+
+    @staticmethod
+    def make(root: Path, registry: str, code: Path) -> Machine:
+        """With Pants started and the executor made, neither of which is part of most figures; as `bare`."""
+        made = Machine.bare(root, registry, code)
         made.image("warm", "FROM scratch\nCOPY file /\n", {"file": "warm"})
         made.package("warm")
         return made

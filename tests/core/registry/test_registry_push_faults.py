@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Callable
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from imagebuild.errors import (
     RegistryError,
 )
+from imagebuild.oci import media_types
 from imagebuild.oci.reference import Repository
 from support.blobs import Driver, blob, noise, store_blob
 from support.fault_proxy import Fault, FaultProxy
@@ -152,3 +154,51 @@ def test_mount_refused(
     )
 
     assert "uploaded" == how
+
+
+MISSES_A_BLOB = (
+    b'{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match"},'
+    b'{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}'
+)
+
+
+def put_manifest(driver: Driver, proxy: FaultProxy, path: str) -> bool:
+    """Whether the registry has it then."""
+    repo, content = Repository(proxy.address, path), noise(100, path.encode())
+    push(driver, proxy, path, content)
+    raw = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": media_types.OCI_MANIFEST,
+            "config": blob(content).to_json(),
+            "layers": [],
+        }
+    ).encode()
+    driver.client.put_manifest(repo, "1", media_types.OCI_MANIFEST, raw)
+    return driver.client.head_manifest(repo, "1") is not None
+
+
+def test_manifest_whose_blobs_the_registry_does_not_see_yet(
+    proxy: FaultProxy, fresh_path: str, drive: Drive
+) -> None:
+    """As CNCF distribution answers while somebody else pushes one of them, too."""
+    driver = drive()
+    proxy.on("PUT", "/manifests/", status(400, {}, MISSES_A_BLOB), times=3)
+
+    assert put_manifest(driver, proxy, fresh_path)
+    assert 3 == len(driver.waits)
+
+
+@pytest.mark.parametrize(
+    ("body", "attempts"),
+    [(MISSES_A_BLOB, 5), (b'{"errors":[{"code":"MANIFEST_INVALID"}]}', 1)],
+    ids=["never sees them", "for another reason"],
+)
+def test_manifest_that_the_registry_refuses(
+    body: bytes, attempts: int, proxy: FaultProxy, fresh_path: str, drive: Drive
+) -> None:
+    proxy.on("PUT", "/manifests/", status(400, {}, body), times=1000)
+
+    with pytest.raises(RegistryError, match="answered 400: "):
+        put_manifest(drive(), proxy, fresh_path)
+    assert attempts == len(proxy.requests("PUT", "/manifests/"))

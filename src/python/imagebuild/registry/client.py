@@ -29,7 +29,7 @@ from imagebuild.registry.documents import (
 )
 from imagebuild.registry.download import Download
 from imagebuild.registry.endpoints import Endpoints, Remote
-from imagebuild.registry.exchange import Request
+from imagebuild.registry.exchange import Reply, Request
 from imagebuild.registry.options import RegistryOptions
 from imagebuild.registry.origin import Origin
 from imagebuild.registry.proxies import Proxies
@@ -48,6 +48,7 @@ __all__ = [
 MAX_MANIFEST = 4 << 20
 _MAX_TAG_PAGES = 100
 _TAGS_PER_PAGE = 1000
+_SETTLING = 5  # attempts, 4 s in all
 
 _DIRECT = Proxies()
 
@@ -188,7 +189,8 @@ class RegistryClient:
         )
 
     def put_manifest(self, repo: Repository, reference: str, media_type: str, raw: bytes) -> Hash:
-        """Publish a manifest under a tag or its digest; its blobs must be there already.
+        """Publish a manifest under a tag or its digest; its blobs must be there already. A registry may not see one of them for
+        a moment: where it is spread over machines, or when somebody else pushes the same blob just now.
 
         :raises DigestMismatchError: when the registry says that it stored something else.
         """
@@ -205,15 +207,24 @@ class RegistryClient:
             lambda: io.BytesIO(raw),
             len(raw),
         )
-        reply = self._transport.expect(
-            request, self._endpoints.authorize(remote, "pull,push"), statuses=(200, 201, 202, 204)
-        )
+        reply = self._put_settled(request, remote)
         stored = reply.header("docker-content-digest")
         if stored.startswith("sha256:") and stored != str(digest):
             raise DigestMismatchError(
                 purpose, expected_digest=str(digest), actual_digest=stored[:80]
             )
         return digest
+
+    def _put_settled(self, request: Request, remote: Remote) -> Reply:
+        authorize = self._endpoints.authorize(remote, "pull,push")
+        for attempt in range(_SETTLING):
+            try:
+                return self._transport.expect(request, authorize, statuses=(200, 201, 202, 204))
+            except RegistryError as error:
+                if "MANIFEST_BLOB_UNKNOWN" not in error.codes or attempt + 1 == _SETTLING:
+                    raise
+            self._transport.pause(request.purpose, "the registry misses a blob", attempt)
+        raise AssertionError("a manifest is put at least once")
 
     def list_tags(self, repo: Repository) -> Tuple[str, ...]:
         """All tags, sorted; none for a repository without any.
