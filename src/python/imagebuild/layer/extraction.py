@@ -10,7 +10,7 @@ from typing import Dict, Sequence, Set, Tuple
 
 from imagebuild.errors import MalformedError
 from imagebuild.layer import entry as kinds
-from imagebuild.layer.entry import ROOT, Entry, altered, is_under, order_key, parent_of, shown
+from imagebuild.layer.entry import ROOT, Entry, is_under, order_key, parent_of, shown
 from imagebuild.layer.index import MAX_TEXT, TEXT_PATHS, LayerIndex
 from imagebuild.layer.index_builder import IMPLIED_MODE, IndexBuilder
 from imagebuild.layer.metadata import (
@@ -105,9 +105,9 @@ class Extraction:
                 self._note_status(os.fstat(fd))
         finally:
             os.close(fd)
-        placed = self._builder.add(altered(entry, sha256=digest))
+        placed = self._builder.add_file(entry, digest)
         if keep:
-            self._builder.add_text(placed.path, text)
+            self._builder.add_text(placed, text)
 
     def _add_directory(self, parent_fd: int, name: bytes, entry: Entry) -> None:
         if entry.path == ROOT:
