@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from imagebuild.errors import UnsafePathError
 from imagebuild.layer import reader
-from imagebuild.layer.entry import Entry
+from imagebuild.layer.entry import Entry, clean_name
 from imagebuild.layer.header_fields import Header, parse_any, parse_header, parse_plain
 from imagebuild.layer.reader import read_entries
 from support.outcomes import outcome
@@ -145,3 +146,14 @@ def test_bounds_are_those_of_the_general_path(fields: Any) -> None:
 
     with general_path():
         assert outcome(read, data) == fast
+
+
+parts = st.sampled_from([b"", b".", b"..", b"a", b".a", b"a.", b"b", b"..."])
+
+
+@given(name=st.lists(parts, max_size=5).map(b"/".join))
+def test_a_name_is_cleaned_as_the_same_name_from_the_root(name: bytes) -> None:
+    """A name that starts with "/" never takes the short way."""
+    short, long = outcome(clean_name, name), outcome(clean_name, b"/" + name)
+
+    assert long == short or (UnsafePathError, UnsafePathError) == (long[0], short[0])

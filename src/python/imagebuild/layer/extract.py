@@ -16,11 +16,12 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 from imagebuild.errors import HostError, ImageBuildError, MalformedError, StoreFullError, UsageError
 from imagebuild.layer import entry as kinds
 from imagebuild.layer.compression import decompress
+from imagebuild.layer.content import Content
 from imagebuild.layer.entry import Entry, shown
 from imagebuild.layer.extraction import Extraction
 from imagebuild.layer.index import MAX_TEXT, TEXT_PATHS, LayerIndex
 from imagebuild.layer.index_builder import IndexBuilder
-from imagebuild.layer.reader import Content, read_entries
+from imagebuild.layer.reader import read_entries
 from imagebuild.layer.streams import ByteSource, Hashing, ReadAhead
 from imagebuild.oci.hash import Hash
 

@@ -10,6 +10,7 @@ from typing import Dict, Sequence, Set, Tuple
 
 from imagebuild.errors import MalformedError
 from imagebuild.layer import entry as kinds
+from imagebuild.layer.content import Content
 from imagebuild.layer.entry import ROOT, Entry, is_under, order_key, parent_of, shown
 from imagebuild.layer.index import MAX_TEXT, TEXT_PATHS, LayerIndex
 from imagebuild.layer.index_builder import IMPLIED_MODE, IndexBuilder
@@ -24,7 +25,6 @@ from imagebuild.layer.metadata import (
 )
 from imagebuild.layer.new_files import NewFiles
 from imagebuild.layer.nodes import make_special, write_content
-from imagebuild.layer.reader import Content
 from imagebuild.layer.removal import prune, prune_children, remove
 from imagebuild.layer.rooted import ParentCache, RootedDir, open_leaf_dir, readable_dir
 from imagebuild.layer.settle import copy_foreign, mark_deletions, settle_implied, settle_root

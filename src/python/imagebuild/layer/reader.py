@@ -9,10 +9,11 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 from imagebuild.errors import MalformedError, UnsafePathError
 from imagebuild.layer import entry as kinds
+from imagebuild.layer.content import Content
 from imagebuild.layer.entry import Entry, clamp_name, clean_name, plain_file, shown
 from imagebuild.layer.header_fields import Header, parse_header, text
 from imagebuild.layer.pax import MAX_HEADER, parse_integer, parse_time, read_records
-from imagebuild.layer.sparse import Expanded, SparseMap, read_old_gnu, read_pax_0, read_pax_1
+from imagebuild.layer.sparse import SparseMap, read_old_gnu, read_pax_0, read_pax_1
 from imagebuild.layer.streams import ByteSource
 from imagebuild.layer.tape import Tape
 from imagebuild.layer.whiteouts import meant
@@ -43,48 +44,6 @@ _KINDS = {
 }
 _SKIPPED = b"V"  # a volume label says nothing about the tree
 _OVERLAY = ("trusted.overlay.", "user.overlay.")
-
-
-class Content:
-    """The bytes of one entry; what is not read is skipped."""
-
-    __slots__ = ("_tape", "_left", "_expanded")
-
-    def __init__(self, tape: Tape, stored: int) -> None:
-        self._tape, self._left = tape, stored
-        self._expanded: Optional[ByteSource] = None
-
-    def read(self, count: int) -> bytes:
-        """Between 1 and `count` bytes, b"" at the end.
-
-        :raises MalformedError: when the stream ends before.
-        """
-        return self.take(count) if self._expanded is None else self._expanded.read(count)
-
-    def expand(self, sparse: SparseMap) -> None:
-        self._expanded = Expanded(_Run(self), sparse)
-
-    def take(self, count: int) -> bytes:
-        data = self._tape.read(min(count, self._left))
-        if not data and self._left and count:
-            raise MalformedError(
-                "the tar stream ends in the middle of a file", hint="fetch or build the layer again"
-            )
-        self._left -= len(data)
-        return data
-
-    def finish(self, padding: int = 0) -> None:
-        """Skip what was not read, and so many bytes more."""
-        self._tape.skip(self._left + padding)
-        self._left = 0
-
-
-class _Run:
-    def __init__(self, content: Content) -> None:
-        self._content = content
-
-    def read(self, count: int) -> bytes:
-        return self._content.take(count)
 
 
 class _Extended:
@@ -159,7 +118,7 @@ def _plain(header: Header) -> Optional[Entry]:
 
     None for anything that needs a second look, also where that look refuses it.
     """
-    name, mode, uid, gid, size, mtime, kind = header[:7]
+    name, mode, uid, gid, size, mtime, kind, _, _, _, _ = header
     if kind != b"0" or name.endswith(b"/") or size > MAX_FILE or uid > MAX_ID or gid > MAX_ID:
         return None
     path = clean_name(name)
