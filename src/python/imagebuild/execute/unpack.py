@@ -20,6 +20,7 @@ from imagebuild.execute.draft import Draft, OpenContent, Owner
 from imagebuild.execute.sources import PushedBackFile
 from imagebuild.execute.spool import Spool
 from imagebuild.layer.compression import decompress
+from imagebuild.layer.content import Content
 from imagebuild.layer.entry import (
     CHAR,
     DIR,
@@ -37,7 +38,7 @@ from imagebuild.layer.entry import (
     whole_seconds,
 )
 from imagebuild.layer.pyc import HEAD_SIZE, retimed, source_path
-from imagebuild.layer.reader import Content, read_archive
+from imagebuild.layer.reader import read_archive
 from imagebuild.layer.resolve import resolve
 
 MAX_ENTRIES = 1_000_000

@@ -73,6 +73,13 @@ def altered(entry: Entry, **changes: Any) -> Entry:
     return made
 
 
+def plain_file(path: bytes, mode: int, uid: int, gid: int, size: int, mtime: int) -> Entry:
+    """The entry of a regular file, likewise; members that are not given have their default from the class."""
+    made = object.__new__(Entry)
+    made.__dict__.update(path=path, kind=FILE, mode=mode, uid=uid, gid=gid, size=size, mtime=mtime)
+    return made
+
+
 def order_key(path: bytes) -> bytes:
     """The sort key of `path`: bytewise, with "/" below every other byte; the root comes first."""
     return b"" if path == ROOT else path.translate(_ORDER)

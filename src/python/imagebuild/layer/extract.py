@@ -16,11 +16,12 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 from imagebuild.errors import HostError, ImageBuildError, MalformedError, StoreFullError, UsageError
 from imagebuild.layer import entry as kinds
 from imagebuild.layer.compression import decompress
-from imagebuild.layer.entry import Entry, altered, shown
+from imagebuild.layer.content import Content
+from imagebuild.layer.entry import Entry, shown
 from imagebuild.layer.extraction import Extraction
 from imagebuild.layer.index import MAX_TEXT, TEXT_PATHS, LayerIndex
 from imagebuild.layer.index_builder import IndexBuilder
-from imagebuild.layer.reader import Content, read_entries
+from imagebuild.layer.reader import read_entries
 from imagebuild.layer.streams import ByteSource, Hashing, ReadAhead
 from imagebuild.oci.hash import Hash
 
@@ -115,22 +116,22 @@ def index_layer(stream: ByteSource) -> Tuple[Hash, int, LayerIndex]:
                 continue
             keep = builder.place(entry.path) in TEXT_PATHS and entry.size <= MAX_TEXT
             digest, text = _read(content, keep)
-            placed = builder.add(altered(entry, sha256=digest))
+            placed = builder.add_file(entry, digest)
             if keep:
-                builder.add_text(placed.path, text)
+                builder.add_text(placed, text)
     finally:
         ahead.close()
     return tar.digest, tar.size, builder.build()
 
 
-def _read(content: Content, keep: bool) -> Tuple[Hash, bytes]:
+def _read(content: Content, keep: bool) -> Tuple[str, bytes]:
     sha256 = hashlib.sha256()
     kept: List[bytes] = []
     for piece in _pieces(content):
         sha256.update(piece)
         if keep:
             kept.append(piece)
-    return Hash(sha256.hexdigest()), b"".join(kept)
+    return sha256.hexdigest(), b"".join(kept)
 
 
 def _pieces(content: Content) -> Iterator[bytes]:

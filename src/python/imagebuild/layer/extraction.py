@@ -10,7 +10,8 @@ from typing import Dict, Sequence, Set, Tuple
 
 from imagebuild.errors import MalformedError
 from imagebuild.layer import entry as kinds
-from imagebuild.layer.entry import ROOT, Entry, altered, is_under, order_key, parent_of, shown
+from imagebuild.layer.content import Content
+from imagebuild.layer.entry import ROOT, Entry, is_under, order_key, parent_of, shown
 from imagebuild.layer.index import MAX_TEXT, TEXT_PATHS, LayerIndex
 from imagebuild.layer.index_builder import IMPLIED_MODE, IndexBuilder
 from imagebuild.layer.metadata import (
@@ -22,13 +23,11 @@ from imagebuild.layer.metadata import (
     set_times,
     set_xattrs,
 )
+from imagebuild.layer.new_files import NewFiles
 from imagebuild.layer.nodes import make_special, write_content
-from imagebuild.layer.reader import Content
 from imagebuild.layer.removal import prune, prune_children, remove
 from imagebuild.layer.rooted import ParentCache, RootedDir, open_leaf_dir, readable_dir
 from imagebuild.layer.settle import copy_foreign, mark_deletions, settle_implied, settle_root
-
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Extraction:
@@ -38,6 +37,7 @@ class Extraction:
         self._root_fd = root_fd
         self._apply = onto_existing
         self._parents = ParentCache(RootedDir(root_fd, walk=walk), self._make_implied)
+        self._files = NewFiles(bare=not onto_existing)
         self._builder = IndexBuilder()
         self._directories: Dict[bytes, Entry] = {}
         self._mine: Set[
@@ -46,6 +46,12 @@ class Extraction:
 
     def add(self, entry: Entry, content: Content) -> None:
         """Put one entry in its place."""
+        if entry.kind == kinds.FILE:
+            head, _, name = entry.path.rpartition(b"/")
+            self._files.enter(head)
+            self._add_file(self._parents.open(head or ROOT), name, entry, content)
+            return
+        self._files.forget()
         if entry.kind in (kinds.WHITEOUT, kinds.OPAQUE):
             self._builder.add(entry)
             if self._apply:
@@ -53,9 +59,6 @@ class Extraction:
             return
         head, _, name = entry.path.rpartition(b"/")
         parent_fd = self._parents.open(head or ROOT)
-        if entry.kind == kinds.FILE:
-            self._add_file(parent_fd, name, entry, content)
-            return
         placed = self._builder.add(entry)
         if entry.kind == kinds.DIR:
             self._add_directory(parent_fd, name, entry)
@@ -88,14 +91,15 @@ class Extraction:
 
     def _add_file(self, parent_fd: int, name: bytes, entry: Entry, content: Content) -> None:
         try:
-            fd = os.open(name, _CREATE, 0o600, dir_fd=parent_fd)
+            fd, settled = self._files.create(parent_fd, name, entry)
         except FileExistsError:
             parent_fd = self._clear(name, entry)
-            fd = os.open(name, _CREATE, 0o600, dir_fd=parent_fd)
+            fd, settled = self._files.create(parent_fd, name, entry)
         try:
             keep = entry.path.endswith(TEXT_PATHS) and entry.size <= MAX_TEXT
             digest, text = write_content(fd, content, entry.size, keep)
-            set_owner_and_mode(fd, entry)
+            if not settled:
+                set_owner_and_mode(fd, entry)
             if self._apply:
                 clear_xattrs(fd)
             if entry.xattrs:
@@ -105,9 +109,9 @@ class Extraction:
                 self._note_status(os.fstat(fd))
         finally:
             os.close(fd)
-        placed = self._builder.add(altered(entry, sha256=digest))
+        placed = self._builder.add_file(entry, digest)
         if keep:
-            self._builder.add_text(placed.path, text)
+            self._builder.add_text(placed, text)
 
     def _add_directory(self, parent_fd: int, name: bytes, entry: Entry) -> None:
         if entry.path == ROOT:
@@ -174,6 +178,7 @@ class Extraction:
         """Remove what stands where `entry` goes; gives the parent's descriptor anew."""
         if entry.path == ROOT:
             raise OSError(errno.EISDIR, "the root cannot be replaced")
+        self._files.forget()
         remove(self._parents.open(parent_of(entry.path)), name)
         self._parents.drop()
         if entry.path in self._directories:

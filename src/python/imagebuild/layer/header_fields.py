@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+import zlib
+from functools import lru_cache
+from typing import NamedTuple, Optional, Tuple
 
 from imagebuild.errors import MalformedError
 
 _FIELDS = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12s")
+_PLAIN = struct.Struct("100s24s11sc11sc6s2sc100s8s80x155s12x")
+_ENDS = (b"\0", b" ")
+_CHECK_ENDS = (b"\0 ", b" \0", b"\0\0", b"  ")
 MAX_NUMBER = (1 << 63) - 1
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """One header block, numbers parsed and names cut at their first NUL."""
 
     name: bytes
@@ -30,6 +34,49 @@ class Header:
 
 def parse_header(block: bytes) -> Header:
     """:raises MalformedError: for a wrong checksum or a number that is damaged, negative (but for the mtime) or too large."""
+    return parse_plain(block) or parse_any(block)
+
+
+def parse_plain(block: bytes) -> Optional[Header]:
+    """The same as `parse_any` at a quarter of its price for what nearly all headers are: ASCII with octal numbers, no device.
+
+    None for everything else, damage included: `parse_any` knows what to say of it.
+    """
+    if not block.isascii():
+        return None
+    name, owner, size, end, mtime, mend, check, cend, kind, link, magic, prefix = _PLAIN.unpack(
+        block
+    )
+    if not (check.isdigit() and size.isdigit() and mtime.isdigit() and kind not in b"34"):
+        return None
+    if not (cend in _CHECK_ENDS and end in _ENDS and mend in _ENDS):
+        return None
+    # 512 bytes below 128 add up to less than 65,521, the modulus of Adler-32: its low half is their sum plus one.
+    total = (zlib.adler32(block) & 0xFFFF) - (zlib.adler32(block[148:156]) & 0xFFFF) + 256
+    try:
+        if total != int(check, 8):
+            return None
+        mode, uid, gid = _owner(owner)
+        numbers = int(size, 8), int(mtime, 8)
+    except (ValueError, MalformedError):
+        return None
+    name = name.partition(b"\0")[0]
+    if prefix[0] and magic.startswith(b"ustar\0"):
+        name = text(prefix) + b"/" + name
+    link = text(link) if link[0] else b""
+    gnu = magic.startswith(b"ustar  ")
+    return Header(name, mode, uid, gid, *numbers, kind, link, 0, 0, gnu)
+
+
+@lru_cache(maxsize=256)
+def _owner(field: bytes) -> Tuple[int, int, int]:
+    """Mode, uid and gid; a layer has few different ones."""
+    mode, uid, gid = field[:8], field[8:16], field[16:]
+    return number(mode, "mode") & 0o7777, number(uid, "uid"), number(gid, "gid")
+
+
+def parse_any(block: bytes) -> Header:
+    """`parse_header` for headers of every kind."""
     f = _FIELDS.unpack(block)
     _check(block, f[6])
     gnu = f[9].startswith(b"ustar  ")

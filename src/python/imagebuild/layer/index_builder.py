@@ -15,12 +15,14 @@ from imagebuild.layer.entry import ROOT, Entry, altered, is_under, join, order_k
 from imagebuild.layer.index import MAX_TEXT, TEXT_PATHS, LayerIndex
 from imagebuild.layer.index_format import (
     decode_members,
+    encode_file,
     encode_head,
     encode_members,
     encode_texts,
     escape,
 )
 from imagebuild.layer.resolve import resolve
+from imagebuild.oci.hash import Hash
 
 IMPLIED_MODE = 0o755
 
@@ -61,6 +63,22 @@ class IndexBuilder:
         self._put(entry)
         return entry
 
+    def add_file(self, entry: Entry, sha256: str) -> bytes:
+        """Take a regular file with its content's sha256 in; gives where it is placed. The same as `add`, with less ado for the
+        common case: a new path in a directory that is known, so that there is nothing to imply, to clear or to forget.
+        """
+        path = entry.path
+        if (
+            path not in self._members
+            and path not in self._directories
+            and (path.rpartition(b"/")[0] or ROOT) in self._directories
+            and not entry.xattrs
+            and self.place(path) == path
+        ):
+            self._members[path] = encode_file(entry, sha256)
+            return path
+        return self.add(altered(entry, sha256=Hash(sha256))).path
+
     def add_text(self, path: bytes, text: bytes) -> None:
         """Keep the content of etc/passwd or etc/group, unless it is too large."""
         if path in TEXT_PATHS and len(text) <= MAX_TEXT:
@@ -80,7 +98,7 @@ class IndexBuilder:
             while place != ROOT and parent_of(place) not in self._walked:
                 self._walked.add(place := parent_of(place))
             place = self._places[head]
-        return join(place, name)
+        return path if place == head else join(place, name)
 
     def get(self, path: bytes) -> Optional[Entry]:
         """The entry that stands at `path` so far."""
@@ -92,7 +110,9 @@ class IndexBuilder:
         opaque = {path for path in {*self._opaque, *self._whiteouts} if self._is_opaque(path)}
         kept = {path for path in self._whiteouts if not _is_below(path, opaque)}
         paths = sorted({*self._members, *self._implied, *kept}, key=order_key)
-        lines = [b"%s\t%s\n" % (escape(path), self._final(path).encode()) for path in paths]
+        special, members, final = {*opaque, *self._implied, *kept}, self._members, self._final
+        of_paths = ((path, final(path) if path in special else members[path]) for path in paths)
+        lines = [b"%s\t%s\n" % (escape(path), line.encode()) for path, line in of_paths]
         texts = {path: text for path, text in sorted(self._texts.items()) if path in self._members}
         head = {
             "entries": len(lines),

@@ -83,6 +83,22 @@ def encode_members(entry: Entry) -> str:
     return "{" + ",".join(parts) + "}"
 
 
+def encode_file(entry: Entry, sha256: str) -> str:
+    """What `encode_members` makes of a regular file without attributes and with that content: most lines of most layers."""
+    line = f'"h":"{sha256}","k":"file"'
+    if entry.gid:
+        line = f'"g":{entry.gid},{line}'
+    if entry.mode:
+        line = f'{line},"m":{entry.mode}'
+    if entry.size:
+        line = f'{line},"s":{entry.size}'
+    if entry.mtime:
+        line = f'{line},"t":{entry.mtime}'
+    if entry.uid:
+        line = f'{line},"u":{entry.uid}'
+    return f"{{{line}}}"
+
+
 def decode_members(path: bytes, members: bytes) -> Entry:
     """:raises MalformedError: when `members` is not the JSON of an entry."""
     try:

@@ -10,7 +10,6 @@ from typing import List, Tuple
 from imagebuild.layer import entry as kinds
 from imagebuild.layer.entry import Entry
 from imagebuild.layer.streams import ByteSource
-from imagebuild.oci.hash import Hash
 
 PIECE = 1 << 18
 _HOLE = 1 << 16
@@ -18,23 +17,25 @@ _ZEROS = bytes(_HOLE)
 _DEVICE = {kinds.CHAR: stat.S_IFCHR, kinds.BLOCK: stat.S_IFBLK}
 
 
-def write_content(fd: int, content: ByteSource, size: int, keep: bool) -> Tuple[Hash, bytes]:
-    """Write all of `content` to the new file `fd`, runs of zeros as holes; gives its sha256, and the bytes if `keep`."""
+def write_content(fd: int, content: ByteSource, size: int, keep: bool) -> Tuple[str, bytes]:
+    """Write all of `content` to the new file `fd`, runs of zeros as holes; gives its sha256 in hex, and the bytes if `keep`."""
+    piece = content.read(PIECE) if size else b""
+    if len(piece) == size < _HOLE:  # most files
+        write_all(fd, piece)
+        return hashlib.sha256(piece).hexdigest(), piece if keep else b""
     sha256 = hashlib.sha256()
     kept: List[bytes] = []
     hole, left = False, size
-    while left:
-        piece = content.read(PIECE)
-        if not piece:
-            break
+    while piece:
         left -= len(piece)
         sha256.update(piece)
         hole = _write_piece(fd, piece)
         if keep:
             kept.append(piece)
+        piece = content.read(PIECE) if left else b""
     if hole:
         os.ftruncate(fd, size)
-    return Hash(sha256.hexdigest()), b"".join(kept)
+    return sha256.hexdigest(), b"".join(kept)
 
 
 def _write_piece(fd: int, piece: bytes) -> bool:
@@ -59,7 +60,7 @@ def _write_piece(fd: int, piece: bytes) -> bool:
 
 def write_all(fd: int, data: bytes) -> None:
     """write(2) until all of it is written."""
-    written = os.write(fd, data)
+    written = os.write(fd, data) if data else 0
     while written < len(data):
         data = data[written:]
         written = os.write(fd, data)

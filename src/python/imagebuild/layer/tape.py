@@ -43,6 +43,11 @@ class Tape:
 
     def block_or_end(self, size: int) -> bytes:
         """One block of `size` bytes, or b"" when the stream ends right here."""
+        end = self._at + size
+        if end <= len(self._buffer):
+            block = self._buffer[self._at : end]
+            self._at = end
+            return block
         first = self.read(size)
         return first + self.exactly(size - len(first)) if first else first
 
@@ -51,6 +56,10 @@ class Tape:
 
         :raises MalformedError: when the stream ends before.
         """
+        end = self._at + count
+        if end <= len(self._buffer):
+            self._at = end
+            return
         while count:
             piece = self.read(count)
             if not piece:

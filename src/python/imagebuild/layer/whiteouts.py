@@ -14,6 +14,8 @@ def meant(entry: Entry) -> Optional[Entry]:
 
     :raises UnsafePathError: for a whiteout of a directory's own name or its parent.
     """
+    if entry.kind != kinds.CHAR and kinds.WHITEOUT_PREFIX not in entry.path:
+        return entry
     head, _, name = entry.path.rpartition(b"/")
     if entry.kind == kinds.CHAR and entry.dev_major == entry.dev_minor == 0:
         return Entry(
