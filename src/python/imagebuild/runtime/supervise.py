@@ -17,6 +17,7 @@ import os
 import select
 import signal
 import struct
+import time
 from contextlib import suppress
 from typing import Callable, Dict, Iterable, List, NoReturn, Optional, Tuple
 
@@ -71,13 +72,12 @@ def supervise(
                 meanwhile()
                 records = _parse(output.pump_until(read_end))
             except OSError as error:
-                os.kill(pid, PARENT_DIED)
+                _end(pid)
                 raise unexpected(error, "write the log of a RUN") from error
             except BaseException:
-                os.kill(pid, PARENT_DIED)
+                _end(pid)
                 raise
-            finally:
-                os.waitpid(pid, 0)
+            os.waitpid(pid, 0)
     finally:
         os.close(read_end)
         output.close()
@@ -114,6 +114,13 @@ def _unshare_pid() -> None:
             f"cannot make a pid namespace: {os.strerror(error.errno or 0)}",
             hint="run the builder as root with CAP_SYS_ADMIN, or set [kaniko].runtime to chroot",
         ) from error
+
+
+def _end(pid: int) -> None:
+    """End the keeper and all that it keeps; told more than once, for it may have been forked a moment ago."""
+    while os.waitpid(pid, os.WNOHANG)[0] == 0:
+        os.kill(pid, PARENT_DIED)
+        time.sleep(0.05)
 
 
 def _keep(child: Child, status: int, pid_namespace: bool, terminal: bool) -> None:
