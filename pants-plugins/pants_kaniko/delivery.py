@@ -37,10 +37,7 @@ def presence_call(built: BuiltLayers, repositories: Sequence[str]) -> ExecutorCa
     registries, attempt = built.build.handle.settings.registries, built.build.attempt + 1
     if not repositories:
         return fetch_call(FetchLayers(built.sources, registries, attempt))
-    sources = tuple(
-        replace(source, repositories=(*source.repositories, *repositories))
-        for source in built.sources
-    )
+    sources = _also_in(built, repositories)
     return ExecutorCall(
         "locate",
         canonical.dumps(wire.FetchRequest(sources, registries)),
@@ -54,7 +51,17 @@ def presence_call(built: BuiltLayers, repositories: Sequence[str]) -> ExecutorCa
 def pushes(built: BuiltLayers, names: Iterable[ImageName]) -> Tuple[Push, ...]:
     """:param names: those of `targets`."""
     images, registries = assembled(built), built.build.handle.settings.registries
-    return tuple(Push(images, built.sources, name.refs, registries) for name in names)
+    wanted = tuple(names)
+    sources = _also_in(built, [name.repository for name in wanted])
+    return tuple(Push(images, sources, name.refs, registries) for name in wanted)
+
+
+def _also_in(built: BuiltLayers, repositories: Sequence[str]) -> Tuple[LayerSource, ...]:
+    """The layers, which the repositories that are pushed to may have from before: one of them what another lacks."""
+    return tuple(
+        replace(source, repositories=(*source.repositories, *repositories))
+        for source in built.sources
+    )
 
 
 def skipped(

@@ -12,7 +12,7 @@ from pants.engine.internals.scheduler import ExecutionError
 from imagebuild.store.store import Store
 from support.backend import Backend, text_of
 from support.base_image import image_of, push
-from support.registry import RealRegistry
+from support.registry import RealRegistry, running_registry
 from support.tars import make_tar, member
 
 DOCKERFILE = """\
@@ -119,6 +119,24 @@ def test_layers_that_the_target_has_are_not_made_anew_for_it(
     backend.publish("app:image")
 
     assert "step" not in backend.calls()
+
+
+def test_one_target_takes_from_another_what_nobody_else_has(
+    tmp_path: Path, registry: RealRegistry
+) -> None:
+    backend = machine(tmp_path, registry)
+    write(backend)
+    (published,) = backend.publish("app:image")
+    assert published.process
+    assert 0 == backend.process(published.process.process).exit_code
+    empty(backend)
+    entry = {"address": registry.address, "insecure": True, "default": True}
+    with running_registry(tmp_path / "other") as other:
+        both = {"r": entry, "s": {**entry, "address": other.address}}
+        backend.set_options(f"--kaniko-registries={both}", "--kaniko-cache-read-only")
+        processes = [item.process for item in backend.publish("app:image")]
+
+        assert [0, 0] == [backend.process(item.process).exit_code for item in processes if item]
 
 
 @pytest.mark.parametrize("goal", GOALS.values(), ids=GOALS)
