@@ -73,7 +73,8 @@ def test_layers_that_only_pants_remembers_are_made_anew(
         backend.new_session()
         goal(backend)
 
-        assert 2 == backend.calls().count("step")
+        # At least: the engine may start one more that the run before wanted, before it sees what this one wants.
+        assert 2 <= backend.calls().count("step")
         assert [True, True] == stored(backend)
 
 
