@@ -14,10 +14,13 @@ import os
 import shutil
 import subprocess  # noqa: TID251 - to load modules elsewhere than here
 import sys
-from typing import Dict, Iterator, Optional, Tuple
+from typing import AbstractSet, Dict, Iterator, List, Optional, Tuple
 
-# Urllib3 reads the metadata of installed packages for this, to see whether it could speak HTTP/2: 15 modules more.
-EMPTIED = ("urllib3/http2/__init__.py",)
+# Requests guesses the encoding of text with it, if it is there. The executor reads bytes.
+UNUSED = ("charset_normalizer-",)
+# What loads all of requests and complains that there is no charset_normalizer; what complains that there is no SOCKS; what
+# reads the metadata of installed packages to see whether it could speak HTTP/2.
+EMPTIED = ("requests/__init__.py", "urllib3/contrib/socks.py", "urllib3/http2/__init__.py")
 BUNDLE = "modules.bin"
 # Package -> what its modules get in the bundle instead of modules that load slowly. `_signal` is the C part of `signal`.
 LEAN = {
@@ -29,8 +32,12 @@ LEAN = {
     },
     "dataclasses": {"typing": "lean_typing"},
     "urllib3": {"json": "lean_json", "logging": "lean_logging", "re": "lean_re"},
-    "email": {"re": "lean_re"},
-    "http": {"re": "lean_re"},
+    **{name: {"re": "lean_re"} for name in ("email", "http", "requests", "urllib")},
+}
+# Package -> modules that its own load when they first use them, or a function of them.
+LATER: Dict[str, AbstractSet[str]] = {
+    "http": {"urllib.request"},
+    "requests": {"tempfile", "urllib.request", "zipfile"},
 }
 
 # Prints the modules that all of ours load, but for those that parse Dockerfiles: their library is with the client; and
@@ -44,7 +51,7 @@ class Nowhere:
         print(f"{name}=-")
 
 sys.meta_path.append(Nowhere)
-import certifi, encodings.idna, imagebuild, lean_hashlib, zstandard
+import encodings.idna, imagebuild, lean_hashlib, requests.adapters, zstandard
 for module in pkgutil.walk_packages(imagebuild.__path__, "imagebuild."):
     if not module.name.endswith(".__main__"):
         with contextlib.suppress(ModuleNotFoundError):
@@ -57,7 +64,8 @@ def install(pex: str, sources: str, target: str) -> None:
     """Lay out the distributions of a loose PEX and the modules below `sources` in `target`."""
     distributions = os.path.join(pex, ".deps")
     for name in sorted(os.listdir(distributions)):
-        _copy(os.path.join(distributions, name), target)
+        if not name.startswith(UNUSED):
+            _copy(os.path.join(distributions, name), target)
     for path in (os.path.join(target, name) for name in EMPTIED):
         if os.path.exists(path):
             os.truncate(path, 0)
@@ -104,23 +112,34 @@ class Leaner(ast.NodeTransformer):
     """Imports of a module get those of `LEAN`, and what is from ``__future__`` becomes a flag for `compile`."""
 
     def __init__(self, name: str) -> None:
-        self._lean = LEAN.get(name.partition(".")[0], {})
+        package = name.partition(".")[0]
+        self._lean, self._later = LEAN.get(package, {}), LATER.get(package, frozenset())
         self.flags = 0
 
-    def visit_Import(self, node: ast.Import) -> ast.Import:  # noqa: N802
+    def visit_Import(self, node: ast.Import) -> List[ast.stmt]:  # noqa: N802
+        later = [item for item in node.names if item.name in self._later]
+        node.names = [item for item in node.names if item not in later]
         for item in node.names:
             if item.name in self._lean:
                 item.name, item.asname = self._lean[item.name], item.asname or item.name
-        return node
+        found = [_later(item.asname or item.name, item.name) for item in later]
+        return [*([node] if node.names else []), *(statement for one in found for statement in one)]
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> Optional[ast.ImportFrom]:  # noqa: N802
-        if node.module == "__future__":
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> List[ast.stmt]:  # noqa: N802
+        name = "" if node.level else node.module or ""
+        if name == "__future__":
             for item in node.names:
                 self.flags |= getattr(__future__, item.name).compiler_flag
-            return None
-        if not node.level:
-            node.module = self._lean.get(node.module or "", node.module)
-        return node
+            return []
+        if name in self._later:
+            found = [_later(item.asname or item.name, name, item.name) for item in node.names]
+            return [statement for one in found for statement in one]
+        node.module = self._lean.get(name, node.module)
+        return [node]
+
+
+def _later(target: str, *named: str) -> List[ast.stmt]:
+    return ast.parse(f"from lean_later import Later as later\n{target} = later{named!r}").body
 
 
 def _loaded(target: str) -> Dict[str, str]:

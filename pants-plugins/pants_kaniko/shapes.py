@@ -37,10 +37,11 @@ SOURCES, INSTALLER = "sources", "install.py"
 EXECUTOR_FILES = (
     (INSTALLER, "install.py"),
     (f"{SOURCES}/dataclasses.py", "lean_dataclasses.py"),
+    (f"{SOURCES}/certifi/core.py", "lean_certifi.py"),
     (f"{SOURCES}/{MAIN}", "executor_main.py"),
     *(
         (f"{SOURCES}/lean_{name}.py", f"lean_{name}.py")
-        for name in ("contextlib", "functools", "hashlib", "json", "logging", "re", "typing")
+        for name in "contextlib functools hashlib json later logging re typing".split()
     ),
 )
 """What the executor is made of besides the core and its libraries: path in the sandbox, file of this package."""

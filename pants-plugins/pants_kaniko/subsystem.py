@@ -242,12 +242,8 @@ class KanikoExecutor(PythonToolRequirementsBase):
     name = "kaniko-executor"
     help = "The program that runs the steps of a `kaniko_image` and talks to registries."
 
-    default_version = "urllib3<3,>=2.2"
-    default_extra_requirements: ClassVar[Sequence[str]] = [
-        "certifi>=2024.7",
-        "isal<2,>=1.6",
-        "zstandard<1,>=0.22",
-    ]
+    default_version = "requests<3,>=2.32"
+    default_extra_requirements: ClassVar[Sequence[str]] = ["isal<2,>=1.6", "zstandard<1,>=0.22"]
     default_interpreter_constraints: ClassVar[Sequence[str]] = ["CPython>=3.9,<3.15"]
     register_interpreter_constraints = True
     default_lockfile_resource = ("pants_kaniko", "executor.lock")

@@ -67,6 +67,17 @@ def test_what_is_nowhere_is_not_looked_for(executor: Path, tmp_path: Path) -> No
     assert "False" == said.strip()
 
 
+def test_libraries_load_what_they_hardly_use_when_they_use_it(executor: Path) -> None:
+    said = origins(
+        executor,
+        "import imagebuild.registry.wire, requests.utils as u, urllib; "
+        "print(*(n in sys.modules for n in ('tempfile', 'urllib.request', 'zipfile'))); "
+        "print(u._parse_list_header('a, b'), callable(urllib.request.build_opener))",
+    )
+
+    assert "False False False\n['a', 'b'] True" == said.strip()
+
+
 def test_packages_find_what_lies_beside_them(executor: Path) -> None:
     where = origins(executor, "import certifi; print(certifi.where())").strip()
 

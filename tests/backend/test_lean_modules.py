@@ -23,6 +23,7 @@ from pants_kaniko import (
     lean_functools,
     lean_hashlib,
     lean_json,
+    lean_later,
     lean_logging,
     lean_re,
     lean_typing,
@@ -176,6 +177,17 @@ def test_errors_are_suppressed_alike(kinds: Any) -> None:
         return raise_in(lambda: module.suppress(*kinds), KeyError(1))
 
     assert attempted(contextlib) == attempted(lean_contextlib)
+
+
+def test_a_module_is_loaded_when_it_is_first_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    module, function = (lean_later.Later("colorsys", *name) for name in ((), ("rgb_to_hsv",)))
+
+    assert "colorsys" not in sys.modules
+    assert (0.0, 0.0, 1.0) == module.rgb_to_hsv(1.0, 1.0, 1.0) == function(1.0, 1.0, 1.0)
+    assert "colorsys" in sys.modules
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = module.nothing
 
 
 def test_what_is_not_lean_is_the_original() -> None:

@@ -10,11 +10,13 @@ import imagebuild
 from pants_kaniko import (
     executor_main,
     install,
+    lean_certifi,
     lean_contextlib,
     lean_dataclasses,
     lean_functools,
     lean_hashlib,
     lean_json,
+    lean_later,
     lean_logging,
     lean_re,
     lean_typing,
@@ -23,9 +25,10 @@ from pants_kaniko import (
 # Module -> its name in the executor, where that is another.
 FILES = {
     executor_main: "main.py",
+    lean_certifi: "certifi/core.py",
     lean_dataclasses: "dataclasses.py",
     **dict.fromkeys((lean_contextlib, lean_functools, lean_hashlib, lean_json), ""),
-    **dict.fromkeys((lean_logging, lean_re, lean_typing), ""),
+    **dict.fromkeys((lean_later, lean_logging, lean_re, lean_typing), ""),
 }
 PYTHON = [sys.executable, "-s", "-S", "-B"]
 
@@ -38,8 +41,10 @@ def laid_out(directory: Path) -> Path:
     (sources / "imagebuild").symlink_to(Path(imagebuild.__path__[0]))
     for module, name in FILES.items():
         source = Path(module.__file__ or "")
-        (sources / (name or source.name)).write_text(source.read_text())
-    for name in ("urllib3", "certifi", "isal", "zstandard"):
+        place = sources / (name or source.name)
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(source.read_text())
+    for name in ("requests", "urllib3", "certifi", "idna", "isal", "zstandard"):
         found = __import__(name).__path__[0]
         (pex / ".deps" / name).mkdir()
         (pex / ".deps" / name / name).symlink_to(found)

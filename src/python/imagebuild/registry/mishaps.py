@@ -1,4 +1,4 @@
-"""Sorts the many exceptions of urllib3, ssl and sockets into the few kinds that matter here."""
+"""Sorts the many exceptions of `requests`, urllib3, ssl and sockets into the few kinds that matter here."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import ssl
 from typing import Any, List, Optional, Type
 
 import urllib3
+from requests.exceptions import InvalidHeader, InvalidURL
 
 from imagebuild.registry.exchange import WireError
 
-INVALID = "the address or a header can't be sent"
-
 
 def classify(error: BaseException) -> WireError:
-    """What happened, from the innermost error that says so; urllib3 wraps its own several times."""
+    """What happened, from the innermost error that says so; `requests` and urllib3 wrap theirs several times."""
     chain = _chain(error)
 
     def first(*kinds: Type[BaseException]) -> Optional[BaseException]:
@@ -44,8 +43,8 @@ def classify(error: BaseException) -> WireError:
         found, (ssl.SSLEOFError, ssl.SSLZeroReturnError)
     ):
         return WireError("tls", found.reason or "TLS failed", temporary=False)
-    if first(urllib3.exceptions.LocationValueError, urllib3.exceptions.InvalidHeader, UnicodeError):
-        return WireError("invalid", INVALID, temporary=False)
+    if first(InvalidURL, InvalidHeader, UnicodeError):
+        return WireError("invalid", "the address or a header can't be sent", temporary=False)
     number = next((one.errno for one in chain if isinstance(one, OSError) and one.errno), 0)
     return WireError(
         "broken",

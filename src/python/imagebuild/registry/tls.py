@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 
 import urllib3
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from imagebuild.errors import UsageError
 from imagebuild.registry.exchange import Trust
@@ -38,9 +39,7 @@ def _verified_context() -> ssl.SSLContext:
     paths = ssl.get_default_verify_paths()
     if not (paths.cafile or paths.capath):
         # A Python that was built elsewhere may not know where this system keeps its certificates.
-        import certifi
-
-        context.load_verify_locations(certifi.where())
+        context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
     return context
 
 

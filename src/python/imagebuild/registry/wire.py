@@ -1,6 +1,7 @@
-"""One HTTP exchange on `urllib3`: no retry, no redirect, no credential of its own. The only importer of third parties here.
+"""One HTTP exchange on `requests`: no retry, no redirect, no credential of its own. The only importer of third parties here.
 
-Not on `requests`: it takes as long to load as all the rest of ``resolve``, and all of it that was used is in urllib3.
+`requests.Session` is left out on purpose. Even with redirects off it reads (and decodes) the body of a redirect, keeps cookies
+and looks at the environment; its `HTTPAdapter` does none of that and is what holds the connections.
 """
 
 from __future__ import annotations
@@ -8,18 +9,17 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from base64 import b64encode
 from types import TracebackType
 from typing import Any, BinaryIO, Dict, List, Mapping, Optional, Tuple, Type
-from urllib.parse import unquote, urlsplit
 
 import urllib3
-from urllib3.connectionpool import HTTPConnectionPool
-from urllib3.util import Retry, Timeout, parse_url
+from requests.adapters import HTTPAdapter
+from requests.exceptions import RequestException
+from requests.models import PreparedRequest
 
 from imagebuild.registry.connections import LOCAL, Check, distance, pool_classes
 from imagebuild.registry.exchange import Trust, WireError
-from imagebuild.registry.mishaps import INVALID, classify
+from imagebuild.registry.mishaps import classify
 from imagebuild.registry.origin import Origin
 from imagebuild.registry.proxies import Proxies
 from imagebuild.registry.tls import tls_context, unverified_context
@@ -31,8 +31,6 @@ _STORE_SECONDS = 300.0
 # http.client hands a body to the socket in pieces of this size, and each piece has the connect timeout to go out.
 _BLOCK = 1 << 16
 _MAX_FINISH = 1 << 16
-# What fails is said at once.
-_NO_RETRY = Retry(0, read=False)
 
 
 class Answer:
@@ -40,9 +38,9 @@ class Answer:
 
     def __init__(self, response: Any, url: str) -> None:
         self.url = url
-        self.status: int = response.status
+        self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self._raw = response
+        self._raw = response.raw
 
     def header(self, name: str) -> str:
         return self.headers.get(name) or ""
@@ -97,8 +95,7 @@ class Wire:
 
     def __init__(self, proxies: Proxies) -> None:
         self._proxies = proxies
-        self._managers: Dict[Tuple[Trust, str], urllib3.PoolManager] = {}
-        self._contexts: Dict[Trust, ssl.SSLContext] = {}
+        self._adapters: Dict[Trust, _Adapter] = {}
         self._distances: Dict[Tuple[str, int], int] = {}
         self._lock = threading.Lock()
 
@@ -113,29 +110,29 @@ class Wire:
     ) -> Answer:
         """:raises WireError: when there is no answer. :raises UsageError: for CA or key files that can't be used."""
         origin = Origin.of(url)
-        sent = dict(headers)
-        if method not in ("GET", "HEAD"):
-            sent["Content-Length"] = str(size)
-        _refuse_odd(origin, sent)
-        proxy = self._proxies.proxy_for(origin.scheme, origin.host, origin.port)
-        trust = trust if origin.scheme == "https" else Trust(floor=trust.floor)
-        target = _target(url)
+        request = PreparedRequest()
         try:
-            response = self._pool(origin, trust, proxy).urlopen(
-                method,
-                f"{origin}{target}" if proxy and origin.scheme == "http" else target,
-                body=body if size else None,
-                headers=sent,
-                redirect=False,
-                assert_same_host=False,
-                preload_content=False,
-                decode_content=False,
-                retries=_NO_RETRY,
-                timeout=Timeout(
-                    connect=_CONNECT_SECONDS, read=_STORE_SECONDS if size else _IDLE_SECONDS
-                ),
+            request.prepare_method(method)
+            request.prepare_url(url, None)
+            request.prepare_headers(dict(headers))
+            request.prepare_cookies({})
+            if method not in ("GET", "HEAD"):
+                request.headers["Content-Length"] = str(size)
+            request.body = body if size else None  # type: ignore[assignment]
+            proxy = self._proxies.proxy_for(origin.scheme, origin.host, origin.port)
+            trust = trust if origin.scheme == "https" else Trust(floor=trust.floor)
+            response = self._adapter(trust).send(
+                request,
+                stream=True,
+                timeout=(_CONNECT_SECONDS, _STORE_SECONDS if size else _IDLE_SECONDS),
+                proxies={origin.scheme: proxy} if proxy else {},
             )
-        except (urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
+        except (
+            RequestException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+            UnicodeError,
+        ) as error:
             raise classify(error) from None
         return Answer(response, url)
 
@@ -156,31 +153,14 @@ class Wire:
             return False
 
     def close(self) -> None:
-        for manager in self._managers.values():
-            manager.clear()
+        for adapter in self._adapters.values():
+            adapter.close()  # type: ignore[no-untyped-call]
 
-    def _pool(self, origin: Origin, trust: Trust, proxy: str) -> HTTPConnectionPool:
-        """Connections to `origin`; their TLS context is loaded once rather than for each."""
-        options = {}
+    def _adapter(self, trust: Trust) -> _Adapter:
         with self._lock:
-            if (trust, proxy) not in self._managers:
-                self._managers[trust, proxy] = self._new_manager(trust, proxy)
-            manager = self._managers[trust, proxy]
-            if origin.scheme == "https":
-                if trust not in self._contexts:
-                    self._contexts[trust] = tls_context(trust)
-                options["ssl_context"] = self._contexts[trust]
-        return manager.connection_from_host(origin.host, origin.port, origin.scheme, options)
-
-    def _new_manager(self, trust: Trust, proxy: str) -> urllib3.PoolManager:
-        if proxy:
-            proxy = proxy if "://" in proxy else f"http://{proxy}"
-            return urllib3.ProxyManager(
-                proxy, 16, proxy_headers=_proxy_headers(proxy), maxsize=32, blocksize=_BLOCK
-            )
-        manager = urllib3.PoolManager(16, maxsize=32, blocksize=_BLOCK)
-        manager.pool_classes_by_scheme = pool_classes(self._check_peer(trust.floor))
-        return manager
+            if trust not in self._adapters:
+                self._adapters[trust] = _Adapter(trust, self._check_peer(trust.floor))
+            return self._adapters[trust]
 
     def _check_peer(self, floor: int) -> Check:
         def check(connection: Any) -> None:
@@ -196,24 +176,37 @@ class Wire:
         return check
 
 
-def _target(url: str) -> str:
-    parts = urlsplit(url)
-    if "/." in parts.path:
-        return parse_url(url).request_uri
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+class _Adapter(HTTPAdapter):
+    """An adapter with its own TLS context, loaded once rather than for every connection."""
 
+    def __init__(self, trust: Trust, check: Check) -> None:
+        self._trust, self._check = trust, check
+        self._context: Optional[ssl.SSLContext] = None
+        super().__init__(pool_connections=16, pool_maxsize=32)
 
-def _refuse_odd(origin: Origin, headers: Mapping[str, str]) -> None:
-    """:raises WireError: for what would end a header early, and for a host that is none."""
-    if origin.host.startswith(("*", ".")) or any(
-        value != value.lstrip() or "\r" in value or "\n" in value for value in headers.values()
-    ):
-        raise WireError("invalid", INVALID, temporary=False)
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **options: Any
+    ) -> None:
+        super().init_poolmanager(  # type: ignore[no-untyped-call]
+            connections, maxsize, block, blocksize=_BLOCK, **options
+        )
+        self.poolmanager.pool_classes_by_scheme = pool_classes(self._check)
 
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        return super().proxy_manager_for(  # type: ignore[no-untyped-call]
+            proxy, blocksize=_BLOCK, **options
+        )
 
-def _proxy_headers(proxy: str) -> Dict[str, str]:
-    parts = urlsplit(proxy)
-    if not parts.username or parts.password is None:
-        return {}
-    identity = f"{unquote(parts.username)}:{unquote(parts.password)}"
-    return {"Proxy-Authorization": f"Basic {b64encode(identity.encode('latin-1')).decode()}"}
+    def build_connection_pool_key_attributes(
+        self, request: PreparedRequest, verify: Any, cert: Any = None
+    ) -> Any:
+        origin = Origin.of(request.url or "")
+        host = {"scheme": origin.scheme, "host": origin.host, "port": origin.port}
+        if origin.scheme != "https":
+            return host, {}
+        if self._context is None:
+            self._context = tls_context(self._trust)
+        return host, {"ssl_context": self._context}
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """The context has it all; the inherited one would load a bundle for every new connection."""
