@@ -69,6 +69,28 @@ def nothing_changed(machine: Machine, bases: Tuple[str, str]) -> List[Row]:
     return [*rows, Row("for comparison: `./pants --version`", empty, "s")]
 
 
+def growth(machine: Machine, base: str) -> List[Row]:
+    """Two images of which nothing changed, built in turn."""
+    names = {f"grown_{count}": count for count in (5, 80)}
+    for name, count in names.items():
+        steps = "".join(f"RUN echo {number} > /file\n" for number in range(count - 1))
+        machine.image(name, f"FROM {base}\n{steps}", {})
+        for _ in range(3):
+            machine.package(name)
+    seconds: Dict[str, List[float]] = {name: [] for name in names}
+    for _ in range(21):
+        for name, samples in seconds.items():
+            samples.append(machine.package(name).seconds)
+    few, many = (sorted(samples)[len(samples) // 2] for samples in seconds.values())
+    return [
+        *(
+            Row(f"nothing changed, {count} instructions", seconds[name], "s")
+            for name, count in names.items()
+        ),
+        Row("  between the two", [many - few], "s", "0.01 s"),
+    ]
+
+
 def all_in_registry(first: Machine, fresh: Machine, base: str, registry: RealRegistry) -> List[Row]:
     """`first` builds and pushes to the cache, `fresh` has nothing."""
     accesses: List[Sequence[Access]] = []

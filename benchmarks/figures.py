@@ -58,6 +58,7 @@ class Bench:
 
 FIGURES: Dict[str, Callable[[Bench], List[Row]]] = {
     "same": lambda b: builds.nothing_changed(b.machine("A"), b.bases),
+    "growth": lambda b: builds.growth(b.machine("A"), b.bases[1]),
     "fresh": lambda b: builds.all_in_registry(
         b.machine("A"), b.machine("B"), b.bases[0], b.registry
     ),

@@ -126,7 +126,11 @@ def artifacts(
     whole = BuiltKanikoImage(
         request.path + METADATA_ENDING,
         report.log_lines(
-            built.build.handle, images, names, report.summary(built.steps, built.planned)
+            built.build.handle,
+            images,
+            names,
+            report.summary(built.steps, built.planned),
+            request.lines,
         ),
         images,
     )
@@ -134,7 +138,7 @@ def artifacts(
 
 
 def retried(request: PackageImage, build: BuildImage) -> PackageImage:
-    return replace(request, build=build)
+    return replace(request, build=build, lines=())
 
 
 def fetch_call(request: FetchLayers) -> ExecutorCall:

@@ -31,10 +31,12 @@ class DeliverLayers:
 
     :param repositories: those that it goes to, which may have some of the layers already; none when the layers are wanted in the
         local store.
+    :param run: Pants' id of the run that wants it.
     """
 
     build: BuildImage
     repositories: Tuple[str, ...] = ()
+    run: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,14 @@ class PackageImage:
     """Make the files of an image.
 
     :param path: below `dist/`, without an ending.
+    :param lines: what is to be said of its steps when it is there.
     """
 
     planned: PlannedImage
     build: BuildImage
     formats: Tuple[str, ...]
     path: str
+    lines: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

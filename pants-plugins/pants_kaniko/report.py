@@ -116,6 +116,14 @@ def step_line(request: BuildStep, built: BuiltStep) -> str:
     return f"{request.title} - {built.message()}"
 
 
+def step_lines(
+    handle: PlanHandle, steps: Sequence[BuiltStep], told: Sequence[int] = ()
+) -> Tuple[str, ...]:
+    """:param told: numbers of steps to leave out."""
+    new = (built for built in steps if built.number not in told)
+    return tuple(step_line(BuildStep(handle, built.number), built) for built in new)
+
+
 def summary(steps: Sequence[BuiltStep], planned: int) -> str:
     """``9 steps: 6 cached (registry), 2 built, 1 not needed``.
 
@@ -133,16 +141,24 @@ def summary(steps: Sequence[BuiltStep], planned: int) -> str:
 
 
 def log_lines(
-    handle: PlanHandle, images: ImageSet, names: Sequence[ImageName], summary: str
+    handle: PlanHandle,
+    images: ImageSet,
+    names: Sequence[ImageName],
+    summary: str,
+    steps: Sequence[str],
 ) -> Tuple[str, ...]:
-    """The lines below ``Wrote dist/...``."""
+    """The lines below ``Wrote dist/...``.
+
+    :param steps: lines of `step_lines` that the log does not have.
+    """
     refs = [ref for name in names for ref in name.refs]
     each = [
         f"    {image.digest} for {plan.platform}"
         for plan, image in zip(handle.plans, images.images)
         if images.index_bytes
     ]
-    return (f"  {images.digest}", *each, f"  {', '.join(refs)}", f"  {summary}")
+    own = (f"    {line}" for line in steps)
+    return (f"  {images.digest}", *each, f"  {', '.join(refs)}", *own, f"  {summary}")
 
 
 def image_json(

@@ -147,11 +147,21 @@ class Recorded:
 
 
 @dataclass(frozen=True)
+class StandingSteps:
+    """The steps that are cached with all that they build on, and what the log says of each."""
+
+    steps: Tuple[BuiltStep, ...]
+    lines: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class BuildImage:
     """Make every layer of a plan.
 
-    :param run: Pants' id of the run that wants it. The engine asks again for what an earlier run wanted before it sees that
-        this one wants something else; of that, the log is told nothing.
+    :param run: Pants' id of the run that wants it; 0 where all of it stands already: then every run wants the same. The engine
+        asks again for what an earlier run wanted before it sees that this one wants something else; of that, the log is told
+        nothing. And the engine works out anew what depends on the id of a run, with all that it had not yet seen to be
+        unchanged: so nothing does where all stands, and what asks for the rest does so itself.
     :param lost: as in `BuildStep`.
     :param told: steps that the log has from earlier attempts.
     :param only: number of the one platform that is wanted, of those of the plan; None for all.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Iterable, List, Optional, Sequence, Set, Tuple
 
 from imagebuild.errors import LayerMissingError
 from imagebuild.execute.requests import CacheOptions, Hit, LayerSource
@@ -48,17 +48,23 @@ def needs(
     return tuple(sorted({state.step for state in states if state.step is not None}))
 
 
-def requested(build: BuildImage, hits: Sequence[Optional[Hit]]) -> Tuple[int, ...]:
-    """The steps to ask for: those that the target needs as far as the look-up tells, and those that are cached with all
-    that they build on, which cost nothing."""
-    handle, found = build.handle, _cached(build, hits)
+def requested(
+    build: BuildImage, hits: Sequence[Optional[Hit]], standing: Iterable[BuiltStep]
+) -> Tuple[int, ...]:
+    """The steps to ask for: those that the target needs as far as the look-up tells.
+
+    :param standing: steps that need not be asked for.
+    """
+    found: Set[int] = set()
+    known = {built.number for built in standing}
     todo = [plan.target.step for plan in build.plans if plan.target.step is not None]
     while todo:
         number = todo.pop()
-        if number not in found:
+        if number not in known:
+            known.add(number)
             found.add(number)
             cached = promised(hits[number], build.lost) is not None
-            todo.extend(needs(handle, number, cached=cached))
+            todo.extend(needs(build.handle, number, cached=cached))
     return tuple(sorted(found))
 
 
@@ -175,10 +181,13 @@ def missing_of(steps: Iterable[BuiltStep]) -> Tuple[Hash, ...]:
     return tuple(sorted({diff_id for built in steps for diff_id in built.missing}))
 
 
-def again(build: BuildImage, missing: Sequence[Hash], steps: Iterable[BuiltStep]) -> BuildImage:
+def again(
+    build: BuildImage, missing: Sequence[Hash], steps: Iterable[BuiltStep], run: int
+) -> BuildImage:
     """The build with the steps of `missing` layers made anew.
 
     :param steps: what this attempt has made.
+    :param run: Pants' id of this run.
     :raises LayerMissingError: when that cannot help: they are of a base image, or were made anew before.
     """
     lost = set(build.lost)
@@ -190,9 +199,13 @@ def again(build: BuildImage, missing: Sequence[Hash], steps: Iterable[BuiltStep]
             diff_ids=tuple(map(str, missing)),
             hint="see whether the registry of the base image still has it, or start from another image",
         )
-    told = {*build.told, *(built.number for built in steps if not built.missing)}
+    told = {*build.told, *(built.number for built in steps if build.run and not built.missing)}
     return replace(
-        build, lost=tuple(sorted(lost | new)), attempt=build.attempt + 1, told=tuple(sorted(told))
+        build,
+        run=run,
+        lost=tuple(sorted(lost | new)),
+        attempt=build.attempt + 1,
+        told=tuple(sorted(told)),
     )
 
 
@@ -214,23 +227,6 @@ def suspects(
     """Layers of steps that this one stands on or reads, and what was fetched for it: one of them is not where a cache said."""
     made = {source.layer.diff_id for built in below for source in built.chain}
     return tuple(sorted((made - _of_bases(request.handle)).union(remotes)))
-
-
-def _cached(build: BuildImage, hits: Sequence[Optional[Hit]]) -> Set[int]:
-    """The steps with a hit over a base image, or over other such steps."""
-    graph = build.handle.graph
-    chains: Dict[int, Tuple[Hash, ...]] = {}
-    for number, planned in enumerate(graph.steps):
-        hit, parent = promised(hits[number], build.lost), planned.parent
-        if parent.step is not None:
-            below: Optional[Tuple[Hash, ...]] = chains.get(parent.step)
-        else:
-            base = () if parent.base is None else graph.bases[parent.base].layers
-            below = tuple(layer.diff_id for layer in base)
-        over = () if planned.over != parent else below
-        if hit and below is not None and over is not None and _is_over(hit, over):
-            chains[number] = below + ((hit.layer.diff_id,) if hit.layer else ())
-    return set(chains)
 
 
 def _is_over(hit: Hit, diff_ids: Sequence[Hash]) -> bool:

@@ -176,7 +176,7 @@ def test_a_fetched_layer_that_is_gone_when_its_step_runs_is_fetched_again() -> N
     request = BuildStep(known, 0)
 
     suspects = stack.suspects(request, (), (gone,))
-    again = stack.again(BuildImage(known, 1), suspects, ())
+    again = stack.again(BuildImage(known, 1), suspects, (), 1)
 
     assert (gone,) == suspects
     assert 1 == again.attempt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, List, Optional, Tuple, cast
+from typing import Any, List, cast
 
 import pytest
 from pants.engine.fs import EMPTY_DIGEST
@@ -107,45 +107,12 @@ def test_a_hit_of_a_linked_step_holds_over_anything() -> None:
     assert (
         stack.usable(replace(hit, parents=chain_id([layer("base").diff_id])), request, ()) is None
     )
-    assert (0, 1, 2, 3) == stack.requested(BuildImage(linked(), run=0), [None, hit, None, None])
+    assert (0, 1, 2, 3) == stack.requested(BuildImage(linked(), run=0), [None, hit, None, None], ())
 
 
 def names(made: BuiltStep) -> List[str]:
     known = {layer(name).diff_id: name for name in ("base", "step 0", "linked")}
     return [known[source.layer.diff_id] for source in made.chain]
-
-
-def hits(*numbers: int) -> List[Optional[Hit]]:
-    """A look-up's answer in which these steps are cached, over what lies below them in `handle`."""
-    chains = {number: ["base", *(f"step {done}" for done in range(number))] for number in range(3)}
-    chains[3] = ["base"]
-    return [
-        Hit(layer(f"step {number}"), REGISTRY, chain_id([layer(n).diff_id for n in chains[number]]))
-        if number in numbers
-        else None
-        for number in range(4)
-    ]
-
-
-REQUESTED = [
-    pytest.param((), (0, 1, 2, 3), id="nothing is cached"),
-    pytest.param((0, 1, 2, 3), (0, 1, 2, 3), id="all is, and costs nothing"),
-    pytest.param((3,), (3,), id="what the target copies from is not needed"),
-    pytest.param((1, 3), (3,), id="nor is a step over one that would have to run"),
-    pytest.param((0, 3), (0, 3), id="a step over the base image costs nothing"),
-    pytest.param((2,), (0, 1, 2, 3), id="a step needs the ones it is over"),
-]
-
-
-@pytest.mark.parametrize(("cached", "expected"), REQUESTED)
-def test_which_steps_are_asked_for(cached: Tuple[int, ...], expected: Tuple[int, ...]) -> None:
-    assert expected == stack.requested(BuildImage(handle(), run=0), hits(*cached))
-
-
-def test_a_lost_layer_is_needed_again() -> None:
-    build = BuildImage(handle(), run=0, lost=(layer("step 3").diff_id,))
-
-    assert (0, 1, 2, 3) == stack.requested(build, hits(3))
 
 
 def test_what_a_broken_promise_brings_in() -> None:
@@ -220,12 +187,12 @@ def test_a_step_without_a_layer_adds_none() -> None:
 def test_lost_layers_are_made_anew_and_each_once() -> None:
     build = BuildImage(handle(), run=7)
     steps = [built(0), BuiltStep(1, missing=(layer("step 0").diff_id,))]
-    first = stack.again(build, [layer("step 0").diff_id], steps)
+    first = stack.again(build, [layer("step 0").diff_id], steps, 8)
 
-    assert BuildImage(build.handle, 7, (layer("step 0").diff_id,), 1, told=(0,)) == first
+    assert BuildImage(build.handle, 8, (layer("step 0").diff_id,), 1, told=(0,)) == first
     for hopeless in (layer("base").diff_id, layer("step 0").diff_id):
         with pytest.raises(LayerMissingError, match="no step can make them"):
-            stack.again(first, [hopeless], ())
+            stack.again(first, [hopeless], (), 8)
 
 
 def test_a_failed_step_says_where_and_what() -> None:

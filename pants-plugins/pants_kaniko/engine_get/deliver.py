@@ -28,9 +28,9 @@ async def deliver_layers(request: DeliverLayers) -> DeliveredLayers:
     missing = canonical.loads(FetchResult, report.result_of(answer)).missing
     if not missing:
         return DeliveredLayers(built)
-    retry = stack.again(built.build, missing, built.steps)
+    retry = stack.again(built.build, missing, built.steps, request.run)
     logger.info(report.making_anew(built.build.handle.address, missing))
-    return await Get(DeliveredLayers, DeliverLayers(retry, request.repositories))
+    return await Get(DeliveredLayers, DeliverLayers(retry, request.repositories, request.run))
 
 
 def rules() -> Iterable[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any, Iterable
 
 from pants.core.goals.package import BuiltPackage, PackageFieldSet
@@ -33,18 +34,23 @@ from pants_kaniko.output_requests import (
 )
 from pants_kaniko.package_types import KanikoPackageFieldSet
 from pants_kaniko.plans import PlannedImage, PlanRequest
-from pants_kaniko.requests import BuildImage, BuiltLayers
+from pants_kaniko.requests import BuildImage, BuiltLayers, LookupCall, StandingSteps
+from pants_kaniko.standing import is_whole
 
 logger = logging.getLogger(__name__)
 
 
 @rule(level=LogLevel.DEBUG)
-async def package_target(field_set: KanikoPackageFieldSet, run: RunId) -> BuiltPackage:
+async def package_target(field_set: KanikoPackageFieldSet) -> BuiltPackage:
     planned = await Get(PlannedImage, PlanRequest(field_set.address))
     path = field_set.output_path.value_or_default(file_ending=None)
     formats = field_set.formats.value or ()
     output.check_formats(formats, planned.handle)
-    request = PackageImage(planned, BuildImage(planned.handle, run), formats, path)
+    found = await Get(StandingSteps, LookupCall(planned.handle))
+    build, lines = BuildImage(planned.handle, 0), found.lines
+    if not is_whole(build, found.steps):
+        build, lines = replace(build, run=await Get(RunId)), ()
+    request = PackageImage(planned, build, formats, path, lines)
     return await Get(BuiltPackage, PackageImage, request)
 
 
@@ -56,7 +62,7 @@ async def package_image(request: PackageImage) -> BuiltPackage:
     exports = output.export_request(request.formats, built)
     missing = (await Get(AvailableLayers, ExportLayers, exports)).missing
     if missing:
-        retry = stack.again(built.build, missing, built.steps)
+        retry = stack.again(built.build, missing, built.steps, await Get(RunId))
         logger.info(report.making_anew(handle.address, missing))
         return await Get(BuiltPackage, PackageImage, output.retried(request, retry))
     images = output.assembled(built)

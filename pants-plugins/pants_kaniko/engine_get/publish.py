@@ -22,7 +22,8 @@ from pants_kaniko import delivery, shapes
 from pants_kaniko.calls import EffectEnvironment, Executor
 from pants_kaniko.output_requests import DeliveredLayers, DeliverLayers, Push, PushJob
 from pants_kaniko.plans import PlannedImage, PlanRequest
-from pants_kaniko.requests import BuildImage
+from pants_kaniko.requests import BuildImage, LookupCall, StandingSteps
+from pants_kaniko.standing import in_run
 from pants_kaniko.target_types import KanikoRegistriesField, KanikoSkipPushField
 
 
@@ -64,8 +65,10 @@ async def publish_image(request: PublishKanikoImageRequest, run: RunId) -> Publi
     pushes: Tuple[Push, ...] = ()
     if targets:
         repositories = tuple(name.repository for name in targets)
-        build = BuildImage(planned.handle, run)
-        delivered = await Get(DeliveredLayers, DeliverLayers(build, repositories))
+        found = await Get(StandingSteps, LookupCall(planned.handle))
+        build = in_run(BuildImage(planned.handle, 0), found.steps, run)
+        wanted = DeliverLayers(build, repositories, run)
+        delivered = await Get(DeliveredLayers, DeliverLayers, wanted)
         pushes = delivery.pushes(delivered.built, targets)
     jobs = await MultiGet(Get(PushJob, Push, push) for push in pushes)
     published = [PublishPackages(names=job.push.digest_names, process=job.process) for job in jobs]

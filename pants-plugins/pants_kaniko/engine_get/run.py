@@ -16,7 +16,8 @@ from pants_kaniko.build_fields import KanikoNetworkField
 from pants_kaniko.calls import EffectEnvironment, Executor
 from pants_kaniko.output_requests import DeliveredLayers, DeliverLayers
 from pants_kaniko.plans import OwnPlatform, PlannedImage, PlanRequest
-from pants_kaniko.requests import BuildImage
+from pants_kaniko.requests import BuildImage, LookupCall, StandingSteps
+from pants_kaniko.standing import in_run
 from pants_kaniko.subsystem import KanikoSubsystem
 from pants_kaniko.target_types import KanikoSourceField
 
@@ -43,8 +44,9 @@ async def run_image(
     planned = await Get(PlannedImage, PlanRequest(field_set.address))
     handle = planned.handle
     only = delivery.runnable(handle, platform.value)
-    build = BuildImage(handle, run, only=only)
-    built = (await Get(DeliveredLayers, DeliverLayers(build))).built
+    found = await Get(StandingSteps, LookupCall(handle))
+    build = in_run(BuildImage(handle, 0, only=only), found.steps, run)
+    built = (await Get(DeliveredLayers, DeliverLayers(build, run=run))).built
     image = output.assembled(built).images[0]
     network = field_set.network.value or options.network
     body = delivery.run_request(image, built.sources, handle.settings, network)

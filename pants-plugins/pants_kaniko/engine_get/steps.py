@@ -32,7 +32,9 @@ from pants_kaniko.requests import (
     RecordStep,
     RecordSteps,
     RunStep,
+    StandingSteps,
 )
+from pants_kaniko.standing import standing
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +141,7 @@ async def record_steps(request: RecordSteps) -> Recorded:
 
 @rule(level=LogLevel.DEBUG)
 async def build_and_record(request: RecordStep, run: RunId) -> RecordedStep:
-    """Steps above do not wait for the push of this one. The one place that logs steps."""
+    """Steps above do not wait for the push of this one."""
     built = await Get(BuiltStep, BuildStep, request.request)
     if request.run == run and not built.missing and (built.origin == BUILT or not request.told):
         logger.info(report.step_line(request.request, built))
@@ -149,22 +151,37 @@ async def build_and_record(request: RecordStep, run: RunId) -> RecordedStep:
 
 
 @rule(level=LogLevel.DEBUG)
+async def standing_steps(request: LookupCall) -> StandingSteps:
+    lookup = await Get(CacheLookup, LookupCall, request)
+    steps = standing(BuildImage(request.handle, 0), lookup.result.hits)
+    return StandingSteps(steps, report.step_lines(request.handle, steps))
+
+
+@rule(level=LogLevel.DEBUG)
 async def build_layers(request: BuildImage) -> BuiltLayers:
+    """The log is told of what stands at once, and of other steps as they are made."""
     handle = request.handle
-    lookup = await Get(CacheLookup, LookupCall(handle))
-    steps: Tuple[BuiltStep, ...] = ()
-    numbers = stack.requested(request, lookup.result.hits)
+    lookup, found = await MultiGet(
+        Get(CacheLookup, LookupCall(handle)), Get(StandingSteps, LookupCall(handle))
+    )
+    hits = lookup.result.hits
+    steps = standing(request, hits) if request.lost else found.steps
+    if request.run and request.run == await Get(RunId):
+        for line in report.step_lines(handle, steps, request.told):
+            logger.info(line)
+    numbers = stack.requested(request, hits, steps)
     while numbers:
         recorded = await MultiGet(
             Get(RecordedStep, RecordStep, stack.recording(request, number)) for number in numbers
         )
         steps += tuple(item.built for item in recorded)
         numbers = stack.unasked(steps)
+    steps = tuple(sorted(steps, key=lambda built: built.number))
     missing = stack.missing_of(steps)
     if not missing:
         await Get(Recorded, RecordSteps(handle, stack.pushed_at_last(steps)))
         return BuiltLayers(request, steps)
-    retry = stack.again(request, missing, steps)
+    retry = stack.again(request, missing, steps, await Get(RunId))
     logger.info(report.making_anew(handle.address, missing))
     return await Get(BuiltLayers, BuildImage, retry)
 
