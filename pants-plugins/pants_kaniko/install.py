@@ -1,10 +1,11 @@
-"""Runs under the executor's interpreter: ``install.py PEX SOURCES TARGET`` makes one directory of modules to start from.
+"""Runs under the executor's interpreter: ``install.py PEX SOURCES TARGET CORE`` makes one directory of modules to start from.
 
 A PEX finds its modules anew in every process, and even its virtual environment costs a shell and Python's `site`. One flat
 directory starts in the time of Python itself; and most of that time is spent on finding, opening and reading modules, so
 their bytecode is all in one file, with that of the standard library's modules which they use (see executor_main.py).
 
-The first build on a machine waits for this, so each module is compiled once, and only if the executor loads it.
+The first build on a machine waits for this, so each module is compiled once, and only if the executor loads it. What needs
+no library is compiled while those are on their way: ``install.py SOURCES CORE`` writes the file that is then the last argument.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from _frozen_importlib_external import PathFinder, SourceFileLoader
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
-    from typing import AbstractSet, Any, Dict, Iterator, List, Optional, Tuple
+    from typing import AbstractSet, Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 # Requests guesses the encoding of text with charset_normalizer, if it is there. The executor reads bytes. The others are no
 # modules, or of a zstandard for a Python without C.
@@ -60,14 +61,26 @@ LATER: Dict[str, AbstractSet[str]] = {
 }
 # What is loaded only when it is used, and is used now and then; LEAN's originals among it. What else there is of that kind,
 # `argparse` say, comes from the standard library as it would anywhere.
-USED = ("encodings.idna", "hashlib", "json", "re", "shutil", "signal", "subprocess", "zstandard")
+USED = ("encodings.idna", "hashlib", "json", "re", "shutil", "signal", "subprocess")
 # The library that parses Dockerfiles is with the client, and what the client alone starts with.
 PARSER = "dockerfile_parse"
 CLIENT = ("imagebuild.__main__", "imagebuild.check.", "imagebuild.dockerfile.", "imagebuild.lower")
+# What of the standard library the libraries load besides: only to compile it in time, for the bundle has what does load.
+AHEAD = "calendar hmac http.client http.cookiejar http.cookies mimetypes platform queue ssl".split()
 
 
-def install(pex: str, sources: str, target: str) -> None:
-    """Lay out the distributions of a loose PEX and the modules below `sources` in `target`."""
+def compile_core(sources: str, core: str) -> None:
+    """Write the bytecode of the modules below `sources`, and of what they load of the standard library."""
+    recorder = record(sources, (*USED, *AHEAD), missing=None)
+    with open(core, "wb") as file:
+        marshal.dump((sys.version, recorder.codes), file)
+
+
+def install(pex: str, sources: str, target: str, core: str = "") -> None:
+    """Lay out the distributions of a loose PEX and the modules below `sources` in `target`.
+
+    :param core: what `compile_core` wrote, if it was the same Python.
+    """
     distributions = os.path.join(pex, ".deps")
     for name in sorted(os.listdir(distributions)):
         if not name.startswith(UNUSED):
@@ -76,7 +89,13 @@ def install(pex: str, sources: str, target: str) -> None:
         if os.path.exists(path):
             os.truncate(path, 0)
     _copy(sources, target)
-    bundle(target)
+    codes: Dict[str, bytes] = {}
+    if core:
+        with open(core, "rb") as file:
+            version, read = marshal.loads(file.read())  # noqa: S302 - this script wrote it
+        codes = read if version == sys.version else {}
+    recorder = record(target, (*USED, "zstandard"), PARSER, codes)
+    recorder.write(os.path.join(target, BUNDLE))
 
 
 def _copy(source: str, target: str) -> None:
@@ -85,21 +104,30 @@ def _copy(source: str, target: str) -> None:
     )
 
 
-def bundle(target: str) -> None:
-    """Write the bytecode of all modules that ours load, in `target` or in the standard library."""
+def record(
+    directory: str,
+    names: Iterable[str],
+    missing: Optional[str],
+    codes: Optional[Dict[str, bytes]] = None,
+) -> Recorder:
+    """Load the core below `directory`, after modules of other `names`.
+
+    :param missing: the library that may be missing; None for any.
+    :param codes: modules that are compiled already.
+    """
     gc.disable()  # of a tree of syntax it collects nothing, and looks at it again and again
-    recorder = Recorder(os.path.abspath(target))
+    recorder = Recorder(os.path.abspath(directory), codes or {})
     recorder.record_loaded()
-    sys.path[0] = os.path.abspath(target)
+    sys.path[0] = os.path.abspath(directory)
     sys.meta_path[:] = [BuiltinImporter, recorder]
-    for name in (*USED, *sorted(_modules(target, "imagebuild"))):
+    for name in (*names, *sorted(_modules(directory, "imagebuild"))):
         try:
             if not name.startswith(CLIENT):
                 __import__(name)
         except ModuleNotFoundError as error:
-            if error.name != PARSER:
+            if missing not in (None, error.name):
                 raise
-    recorder.write(os.path.join(target, BUNDLE))
+    return recorder
 
 
 class Recorder:
@@ -109,9 +137,10 @@ class Recorder:
     original would load.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, compiled: Dict[str, bytes]) -> None:
         self._roots = (target, os.path.dirname(os.__file__))
-        self._codes: Dict[str, bytes] = {}
+        self._compiled = compiled
+        self.codes: Dict[str, bytes] = {}
         self._nowhere: List[str] = []
 
     def record_loaded(self) -> None:
@@ -120,7 +149,7 @@ class Recorder:
         for name in names[names.index("__main__") + 1 :]:
             spec = getattr(sys.modules[name], "__spec__", None)
             if spec and spec.name == name and isinstance(spec.loader, SourceFileLoader):
-                self._compiled(spec)
+                self._code(spec)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
         spec = PathFinder.find_spec(name, path)
@@ -135,15 +164,18 @@ class Recorder:
 
     def exec_module(self, module: ModuleType) -> None:
         assert module.__spec__ is not None
-        code = self._compiled(module.__spec__)
+        code = self._code(module.__spec__)
         exec(code, module.__dict__)  # noqa: S102 - it is what is installed
 
-    def _compiled(self, spec: ModuleSpec) -> Any:
+    def _code(self, spec: ModuleSpec) -> Any:
         assert spec.origin is not None
+        if spec.name in self._compiled:
+            self.codes[spec.name] = self._compiled[spec.name]
+            return marshal.loads(self.codes[spec.name])  # noqa: S302 - as above
         with open(spec.origin, "rb") as file:
             # Under a relative name, so that no path of this machine is in it.
             code = compiled(spec.name, file.read(), self._place(spec.origin)[1])
-        self._codes[spec.name] = marshal.dumps(code)
+        self.codes[spec.name] = marshal.dumps(code)
         return code
 
     def _place(self, origin: str) -> Tuple[bool, str]:
@@ -156,8 +188,8 @@ class Recorder:
         codes, start = [], 0
         for name, module in sorted(sys.modules.items()):
             origin = getattr(module, "__file__", None) or ""
-            if name in self._codes:
-                code = self._codes[name]
+            if name in self.codes:
+                code = self.codes[name]
                 is_package = os.path.basename(origin) == "__init__.py"
                 table[name] = (is_package, *self._place(origin), start, len(code))
                 codes.append(code)
@@ -259,4 +291,4 @@ def _modules(root: str, package: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    install(*sys.argv[1:])
+    (install if len(sys.argv) > 3 else compile_core)(*sys.argv[1:])

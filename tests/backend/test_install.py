@@ -85,6 +85,29 @@ def test_what_only_the_client_loads_or_only_what_is_not_lean_is_left_out(executo
     assert not (executor / "zstandard" / "backend_cffi.py").exists()
 
 
+def test_the_core_is_compiled_while_the_libraries_are_on_their_way(executor: Path) -> None:
+    version, codes = marshal.loads((executor.parent / "core.bin").read_bytes())
+    found = table(executor)
+    late = {name for name, entry in found.items() if entry and entry[4] and name not in codes}
+
+    assert sys.version == version
+    assert {"requests", "urllib3", "zstandard"} <= {name.partition(".")[0] for name in late}
+    assert "imagebuild.registry.wire" in codes
+    assert not {name for name in late if name.startswith("imagebuild")}
+    assert len(late) < len(found) // 5
+
+
+def test_another_pythons_core_is_compiled_again(executor: Path, tmp_path: Path) -> None:
+    core = tmp_path / "core.bin"
+    core.write_bytes(marshal.dumps(("another", {"imagebuild.cli": b"not read"})))
+    places = [str(executor.parent / name) for name in ("executor.pex", "sources")]
+    subprocess.run(
+        [*PYTHON, install.__file__, *places, str(tmp_path / "target"), str(core)], check=True
+    )
+
+    assert table(executor).keys() == table(tmp_path / "target").keys()
+
+
 def test_what_does_not_load_is_not_installed(tmp_path: Path) -> None:
     (tmp_path / "pex" / ".deps").mkdir(parents=True)
     (tmp_path / "sources" / "imagebuild").mkdir(parents=True)
