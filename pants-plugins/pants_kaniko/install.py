@@ -1,23 +1,43 @@
-"""Runs under the executor's interpreter: ``install.py PEX SOURCES TARGET`` makes one directory of modules to start from.
+"""Runs under the executor's interpreter: ``install.py PEX SOURCES TARGET CORE`` makes one directory of modules to start from.
 
 A PEX finds its modules anew in every process, and even its virtual environment costs a shell and Python's `site`. One flat
 directory starts in the time of Python itself; and most of that time is spent on finding, opening and reading modules, so
 their bytecode is all in one file, with that of the standard library's modules which they use (see executor_main.py).
+
+The first build on a machine waits for this, so each module is compiled once, and only if the executor loads it. What needs
+no library is compiled while those are on their way: ``install.py SOURCES CORE`` writes the file that is then the last argument.
 """
 
 from __future__ import annotations
 import __future__
 
-import ast
+import _ast  # all that is used of `ast`
+import gc
 import marshal
 import os
+import re
 import shutil
-import subprocess  # noqa: TID251 - to load modules elsewhere than here
 import sys
-from typing import AbstractSet, Dict, Iterator, List, Optional, Tuple
+from _frozen_importlib import BuiltinImporter, ModuleSpec
+from _frozen_importlib_external import PathFinder, SourceFileLoader
 
-# Requests guesses the encoding of text with it, if it is there. The executor reads bytes.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import AbstractSet, Any, Dict, Iterable, Iterator, List, Optional, Tuple
+
+# Requests guesses the encoding of text with charset_normalizer, if it is there. The executor reads bytes. The others are no
+# modules, or of a zstandard for a Python without C.
 UNUSED = ("charset_normalizer-",)
+UNUSED_FILES = (
+    "*.dist-info",
+    "*.pyc",
+    "__pycache__",
+    "bin",
+    ".prefix",
+    "_cffi.*",
+    "backend_cffi.py",
+)
 # What loads all of requests and complains that there is no charset_normalizer; what complains that there is no SOCKS; what
 # reads the metadata of installed packages to see whether it could speak HTTP/2.
 EMPTIED = ("requests/__init__.py", "urllib3/contrib/socks.py", "urllib3/http2/__init__.py")
@@ -39,29 +59,28 @@ LATER: Dict[str, AbstractSet[str]] = {
     "http": {"urllib.request"},
     "requests": {"tempfile", "urllib.request", "zipfile"},
 }
-
-# Prints the modules that all of ours load, but for those that parse Dockerfiles: their library is with the client; and
-# behind "-" those that they try to load and that are nowhere.
-LOADED = """\
-import contextlib, pkgutil, sys
-sys.path[0] = sys.argv[1]
-
-class Nowhere:
-    def find_spec(name, path=None, target=None):
-        print(f"{name}=-")
-
-sys.meta_path.append(Nowhere)
-import encodings.idna, imagebuild, lean_hashlib, requests.adapters, zstandard
-for module in pkgutil.walk_packages(imagebuild.__path__, "imagebuild."):
-    if not module.name.endswith(".__main__"):
-        with contextlib.suppress(ModuleNotFoundError):
-            __import__(module.name)
-print(*(f"{name}={getattr(module, '__file__', '')}" for name, module in sys.modules.items()), sep="\\n")
-"""
+# What is loaded only when it is used, and is used now and then; LEAN's originals among it. What else there is of that kind,
+# `argparse` say, comes from the standard library as it would anywhere.
+USED = ("encodings.idna", "hashlib", "json", "re", "shutil", "signal", "subprocess")
+# The library that parses Dockerfiles is with the client, and what the client alone starts with.
+PARSER = "dockerfile_parse"
+CLIENT = ("imagebuild.__main__", "imagebuild.check.", "imagebuild.dockerfile.", "imagebuild.lower")
+# What of the standard library the libraries load besides: only to compile it in time, for the bundle has what does load.
+AHEAD = "calendar hmac http.client http.cookiejar http.cookies mimetypes platform queue ssl".split()
 
 
-def install(pex: str, sources: str, target: str) -> None:
-    """Lay out the distributions of a loose PEX and the modules below `sources` in `target`."""
+def compile_core(sources: str, core: str) -> None:
+    """Write the bytecode of the modules below `sources`, and of what they load of the standard library."""
+    recorder = record(sources, (*USED, *AHEAD), missing=None)
+    with open(core, "wb") as file:
+        marshal.dump((sys.version, recorder.codes), file)
+
+
+def install(pex: str, sources: str, target: str, core: str = "") -> None:
+    """Lay out the distributions of a loose PEX and the modules below `sources` in `target`.
+
+    :param core: what `compile_core` wrote, if it was the same Python.
+    """
     distributions = os.path.join(pex, ".deps")
     for name in sorted(os.listdir(distributions)):
         if not name.startswith(UNUSED):
@@ -70,95 +89,206 @@ def install(pex: str, sources: str, target: str) -> None:
         if os.path.exists(path):
             os.truncate(path, 0)
     _copy(sources, target)
-    bundle(target)
+    codes: Dict[str, bytes] = {}
+    if core:
+        with open(core, "rb") as file:
+            version, read = marshal.loads(file.read())  # noqa: S302 - this script wrote it
+        codes = read if version == sys.version else {}
+    recorder = record(target, (*USED, "zstandard"), PARSER, codes)
+    recorder.write(os.path.join(target, BUNDLE))
 
 
 def _copy(source: str, target: str) -> None:
-    unwanted = shutil.ignore_patterns("*.dist-info", "*.pyc", "__pycache__", "bin", ".prefix")
-    shutil.copytree(source, target, ignore=unwanted, dirs_exist_ok=True)
+    shutil.copytree(
+        source, target, ignore=shutil.ignore_patterns(*UNUSED_FILES), dirs_exist_ok=True
+    )
 
 
-def bundle(target: str) -> None:
-    """Write the bytecode of all modules in `target`, and of the standard library's that they load."""
-    stdlib = os.path.dirname(os.__file__)
-    loaded = _loaded(target)
-    found = {name: (stdlib, path) for name, path in _modules(stdlib) if name in loaded}
-    found.update((name, (target, path)) for name, path in _modules(target))
-    table: Dict[str, Optional[Tuple[bool, bool, str, int, int]]] = {}
-    codes, start = [], 0
-    for name, origin in loaded.items():
-        if origin == "-":
-            table[name] = None
-        root = next((root for root in (target, stdlib) if origin.startswith(f"{root}/")), "")
-        if root and origin.endswith(".so"):
-            table[name] = (False, root == stdlib, os.path.relpath(origin, root), 0, 0)
-    for name, (root, path) in sorted(found.items()):
-        with open(os.path.join(root, path), "rb") as file:
+def record(
+    directory: str,
+    names: Iterable[str],
+    missing: Optional[str],
+    codes: Optional[Dict[str, bytes]] = None,
+) -> Recorder:
+    """Load the core below `directory`, after modules of other `names`.
+
+    :param missing: the library that may be missing; None for any.
+    :param codes: modules that are compiled already.
+    """
+    gc.disable()  # of a tree of syntax it collects nothing, and looks at it again and again
+    recorder = Recorder(os.path.abspath(directory), codes or {})
+    recorder.record_loaded()
+    sys.path[0] = os.path.abspath(directory)
+    sys.meta_path[:] = [BuiltinImporter, recorder]
+    for name in (*names, *sorted(_modules(directory, "imagebuild"))):
+        try:
+            if not name.startswith(CLIENT):
+                __import__(name)
+        except ModuleNotFoundError as error:
+            if missing not in (None, error.name):
+                raise
+    return recorder
+
+
+class Recorder:
+    """An importer that compiles modules as they are in the bundle, and keeps their bytecode.
+
+    They also run here as they do in the executor, with what is lean for them, so that it gets nothing that only an
+    original would load.
+    """
+
+    def __init__(self, target: str, compiled: Dict[str, bytes]) -> None:
+        self._roots = (target, os.path.dirname(os.__file__))
+        self._compiled = compiled
+        self.codes: Dict[str, bytes] = {}
+        self._nowhere: List[str] = []
+
+    def record_loaded(self) -> None:
+        """What this script itself loaded, and with it much of the standard library, but not what Python starts with."""
+        names = list(sys.modules)
+        for name in names[names.index("__main__") + 1 :]:
+            spec = getattr(sys.modules[name], "__spec__", None)
+            if spec and spec.name == name and isinstance(spec.loader, SourceFileLoader):
+                self._code(spec)
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
+        spec = PathFinder.find_spec(name, path)
+        if spec is None:
+            self._nowhere.append(name)
+        elif isinstance(spec.loader, SourceFileLoader):
+            spec.loader = self  # type: ignore[assignment] # it has what is asked of one
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """An ordinary module."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        assert module.__spec__ is not None
+        code = self._code(module.__spec__)
+        exec(code, module.__dict__)  # noqa: S102 - it is what is installed
+
+    def _code(self, spec: ModuleSpec) -> Any:
+        assert spec.origin is not None
+        if spec.name in self._compiled:
+            self.codes[spec.name] = self._compiled[spec.name]
+            return marshal.loads(self.codes[spec.name])  # noqa: S302 - as above
+        with open(spec.origin, "rb") as file:
             # Under a relative name, so that no path of this machine is in it.
-            tree = ast.parse(file.read(), path)
-        leaner = Leaner(name)
-        tree = leaner.visit(tree)
-        code = marshal.dumps(compile(tree, path, "exec", leaner.flags, dont_inherit=True))
-        is_package = os.path.basename(path) == "__init__.py"
-        table[name] = (is_package, root == stdlib, path, start, len(code))
-        codes.append(code)
-        start += len(code)
-    head = marshal.dumps((sys.version, table))
-    with open(os.path.join(target, BUNDLE), "wb") as bundled:
-        bundled.writelines((len(head).to_bytes(4, "little"), head, *codes))
+            code = compiled(spec.name, file.read(), self._place(spec.origin)[1])
+        self.codes[spec.name] = marshal.dumps(code)
+        return code
+
+    def _place(self, origin: str) -> Tuple[bool, str]:
+        """Whether it is of the standard library, and where below that or the target."""
+        of_stdlib = not origin.startswith(f"{self._roots[0]}/")
+        return of_stdlib, os.path.relpath(origin, self._roots[of_stdlib])
+
+    def write(self, path: str) -> None:
+        table: Dict[str, Optional[Tuple[bool, bool, str, int, int]]] = dict.fromkeys(self._nowhere)
+        codes, start = [], 0
+        for name, module in sorted(sys.modules.items()):
+            origin = getattr(module, "__file__", None) or ""
+            if name in self.codes:
+                code = self.codes[name]
+                is_package = os.path.basename(origin) == "__init__.py"
+                table[name] = (is_package, *self._place(origin), start, len(code))
+                codes.append(code)
+                start += len(code)
+            elif origin.endswith(".so"):
+                table[name] = (False, *self._place(origin), 0, 0)
+        head = marshal.dumps((sys.version, dict(sorted(table.items()))))
+        with open(path, "wb") as bundled:
+            bundled.writelines((len(head).to_bytes(4, "little"), head, *codes))
 
 
-class Leaner(ast.NodeTransformer):
-    """Imports of a module get those of `LEAN`, and what is from ``__future__`` becomes a flag for `compile`."""
+def compiled(name: str, source: bytes, path: str) -> Any:
+    """The code of a module with what is lean for it, which few modules outside the core mention."""
+    leaner = Leaner(name)
+    if not leaner.concerns(source):
+        return compile(source, path, "exec", dont_inherit=True)
+    tree = _parsed(source, path)
+    tree.body = leaner.leaned(tree.body)
+    return compile(tree, path, "exec", leaner.flags, dont_inherit=True)
+
+
+def _parsed(source: bytes, path: str) -> _ast.Module:
+    tree = compile(source, path, "exec", _ast.PyCF_ONLY_AST, dont_inherit=True)
+    assert isinstance(tree, _ast.Module)
+    return tree
+
+
+class Leaner:
+    """Imports of a module get those of `LEAN`, and what is from ``__future__`` becomes a flag for `compile`.
+
+    Only statements are looked at: a visitor of every node would take as long as all the rest.
+    """
 
     def __init__(self, name: str) -> None:
         package = name.partition(".")[0]
         self._lean, self._later = LEAN.get(package, {}), LATER.get(package, frozenset())
         self.flags = 0
 
-    def visit_Import(self, node: ast.Import) -> List[ast.stmt]:  # noqa: N802
+    def concerns(self, source: bytes) -> bool:
+        names = "|".join(map(re.escape, ("__future__", *self._lean, *self._later)))
+        return re.search(rf"\b({names})\b".encode(), source) is not None
+
+    def leaned(self, body: List[_ast.stmt]) -> List[_ast.stmt]:
+        found: List[_ast.stmt] = []
+        for node in body:
+            if isinstance(node, _ast.Import):
+                found.extend(self._import(node))
+            elif isinstance(node, _ast.ImportFrom):
+                found.extend(self._import_from(node))
+            else:
+                self._within(node)
+                found.append(node)
+        return found
+
+    def _within(self, node: _ast.AST) -> None:
+        for field in ("body", "orelse", "finalbody"):
+            if getattr(node, field, None):
+                setattr(node, field, self.leaned(getattr(node, field)))
+        for field in ("handlers", "cases"):
+            for part in getattr(node, field, ()):
+                self._within(part)
+
+    def _import(self, node: _ast.Import) -> Iterator[_ast.stmt]:
         later = [item for item in node.names if item.name in self._later]
         node.names = [item for item in node.names if item not in later]
         for item in node.names:
             if item.name in self._lean:
                 item.name, item.asname = self._lean[item.name], item.asname or item.name
-        found = [_later(item.asname or item.name, item.name) for item in later]
-        return [*([node] if node.names else []), *(statement for one in found for statement in one)]
+        if node.names:
+            yield node
+        for item in later:
+            yield from _later(item.asname or item.name, item.name)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> List[ast.stmt]:  # noqa: N802
+    def _import_from(self, node: _ast.ImportFrom) -> Iterator[_ast.stmt]:
         name = "" if node.level else node.module or ""
         if name == "__future__":
             for item in node.names:
                 self.flags |= getattr(__future__, item.name).compiler_flag
-            return []
-        if name in self._later:
-            found = [_later(item.asname or item.name, name, item.name) for item in node.names]
-            return [statement for one in found for statement in one]
-        node.module = self._lean.get(name, node.module)
-        return [node]
+        elif name in self._later:
+            for item in node.names:
+                yield from _later(item.asname or item.name, name, item.name)
+        else:
+            node.module = self._lean.get(name, node.module)
+            yield node
 
 
-def _later(target: str, *named: str) -> List[ast.stmt]:
-    return ast.parse(f"from lean_later import Later as later\n{target} = later{named!r}").body
+def _later(target: str, *named: str) -> List[_ast.stmt]:
+    text = f"from lean_later import Later as later\n{target} = later{named!r}"
+    return _parsed(text.encode(), "").body
 
 
-def _loaded(target: str) -> Dict[str, str]:
-    """The modules that all of ours load, and where they come from."""
-    flags = ("-s", "-S", "-E", "-B", "-W", "ignore")
-    said = subprocess.check_output([sys.executable, *flags, "-c", LOADED, target]).decode()
-    return dict(line.split("=", 1) for line in sorted(said.splitlines()))
-
-
-def _modules(root: str) -> Iterator[Tuple[str, str]]:
-    """Name and relative path of every module below `root`."""
-    for directory, names, files in os.walk(root):
-        names[:] = [name for name in names if name.isidentifier() and name != "__pycache__"]
-        for file in files:
-            if file.endswith(".py"):
-                path = os.path.relpath(os.path.join(directory, file), root)
-                module = path[: -len(".py")].replace(os.sep, ".")
-                yield module[: -len(".__init__")] if file == "__init__.py" else module, path
+def _modules(root: str, package: str) -> Iterator[str]:
+    """Names of the modules of a package below `root`."""
+    for directory, _, files in os.walk(os.path.join(root, package)):
+        for path in (os.path.relpath(os.path.join(directory, file), root) for file in files):
+            if path.endswith(".py"):
+                name = path[: -len(".py")].replace(os.sep, ".")
+                yield name[: -len(".__init__")] if name.endswith(".__init__") else name
 
 
 if __name__ == "__main__":
-    install(*sys.argv[1:])
+    (install if len(sys.argv) > 3 else compile_core)(*sys.argv[1:])

@@ -33,19 +33,6 @@ STORE, PYTHONS = "kaniko_store", "kaniko_pythons"
 CACHES = {STORE: STORE, PYTHONS: PYTHONS}
 """Named caches, which processes see under their own names."""
 REQUEST, CONTEXT = "request.json", "context"
-SOURCES, INSTALLER = "sources", "install.py"
-EXECUTOR_FILES = (
-    (INSTALLER, "install.py"),
-    (f"{SOURCES}/dataclasses.py", "lean_dataclasses.py"),
-    (f"{SOURCES}/certifi/core.py", "lean_certifi.py"),
-    (f"{SOURCES}/{MAIN}", "executor_main.py"),
-    *(
-        (f"{SOURCES}/lean_{name}.py", f"lean_{name}.py")
-        for name in "contextlib functools hashlib json later logging re typing".split()
-    ),
-)
-"""What the executor is made of besides the core and its libraries: path in the sandbox, file of this package."""
-
 EXIT_OK = 0
 EXIT_MISSED = 3
 """``lookup`` found some of the steps: a full answer, but not one to remember."""
@@ -54,15 +41,6 @@ EXIT_LAYER_MISSING = 74
 PYTHON_FLAGS = ("-s", "-S", "-E", "-B", "-X", "utf8")
 """Nothing of the user's Python: no site-packages, no PYTHON* variables; and nothing is written beside the modules. No -W:
 `warnings` would be loaded for it, and with that a fifth of what a small step loads."""
-
-LINK = """\
-import os, sys
-
-python, link = sys.argv[1:]
-new = f"{link}.{os.getpid()}"
-os.symlink(python, new)
-os.replace(new, link)
-"""
 
 
 def executor_argv(executor: Executor, subcommand: str, root: str = "") -> Tuple[str, ...]:
@@ -82,32 +60,6 @@ def executor_argv(executor: Executor, subcommand: str, root: str = "") -> Tuple[
 def unlinked(executor: Executor) -> Executor:
     """The executor, started by its interpreter's own path."""
     return replace(executor, link="")
-
-
-def install_process(python: str, pex: str, digest: Digest) -> Process:
-    """Lay the executor out, once for each version of it. Sets in bytecode have an order, which the seed fixes.
-
-    :param pex: name of the PEX with its libraries, in `digest`.
-    """
-    return Process(
-        (python, "-s", "-S", "-B", INSTALLER, pex, SOURCES, EXECUTOR_DIR),
-        description="Install the image executor",
-        level=LogLevel.DEBUG,
-        input_digest=digest,
-        env=FrozenDict({"PYTHONHASHSEED": "0"}),
-        output_directories=(EXECUTOR_DIR,),
-    )
-
-
-def link_process(python: str, link: str) -> Process:
-    """Make a link to `python` in the named cache. Once for each daemon, for caches are deleted now and then."""
-    return Process(
-        (python, *PYTHON_FLAGS, "-c", LINK, python, link),
-        description="Link the interpreter of the image executor",
-        level=LogLevel.DEBUG,
-        append_only_caches={PYTHONS: PYTHONS},
-        cache_scope=ProcessCacheScope.PER_RESTART_SUCCESSFUL,
-    )
 
 
 def process(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import marshal
 import os
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any, Dict, Iterator
 
 import pytest
 
-from pants_kaniko import install
+from pants_kaniko import install, lean_json
 from support.laid_out import PYTHON, laid_out
 
 
@@ -25,6 +29,20 @@ def origins(executor: Path, expression: str) -> str:
     return subprocess.check_output([*PYTHON, "-c", code, str(executor)]).decode()
 
 
+def table(executor: Path) -> Dict[str, Any]:
+    bundled = (executor / install.BUNDLE).read_bytes()
+    _, found = marshal.loads(bundled[4:])
+    assert isinstance(found, dict)
+    return found
+
+
+def imported(source: str) -> Iterator[str]:
+    """What a module of the core imports of the core, also within functions."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("imagebuild"):
+            yield str(node.module)
+
+
 def test_it_runs(executor: Path) -> None:
     said = subprocess.check_output([*PYTHON, str(executor / "main.py"), "--help"]).decode()
 
@@ -39,6 +57,99 @@ def test_modules_come_from_the_one_file(executor: Path) -> None:
     )
 
     assert "Bundle Bundle Bundle" == said.strip()
+
+
+def test_all_that_a_module_imports_when_it_runs_is_there_too(executor: Path) -> None:
+    found = table(executor)
+    sources = {
+        name: (executor / found[name][2]).read_text()
+        for name in found
+        if name.startswith("imagebuild")
+    }
+    missing = {
+        (name, other)
+        for name, source in sources.items()
+        for other in imported(source)
+        if other not in found and "if TYPE_CHECKING:" not in source
+    }
+
+    assert len(sources) > 100
+    assert set() == missing
+
+
+def test_what_only_the_client_loads_or_only_what_is_not_lean_is_left_out(executor: Path) -> None:
+    found = table(executor)
+
+    for name in ("imagebuild.lower", "imagebuild.dockerfile.parse", "inspect", "logging", "codecs"):
+        assert name not in found
+    assert not (executor / "zstandard" / "backend_cffi.py").exists()
+
+
+def test_the_core_is_compiled_while_the_libraries_are_on_their_way(executor: Path) -> None:
+    version, codes = marshal.loads((executor.parent / "core.bin").read_bytes())
+    found = table(executor)
+    late = {name for name, entry in found.items() if entry and entry[4] and name not in codes}
+
+    assert sys.version == version
+    assert {"requests", "urllib3", "zstandard"} <= {name.partition(".")[0] for name in late}
+    assert "imagebuild.registry.wire" in codes
+    assert not {name for name in late if name.startswith("imagebuild")}
+    assert len(late) < len(found) // 5
+
+
+def test_another_pythons_core_is_compiled_again(executor: Path, tmp_path: Path) -> None:
+    core = tmp_path / "core.bin"
+    core.write_bytes(marshal.dumps(("another", {"imagebuild.cli": b"not read"})))
+    places = [str(executor.parent / name) for name in ("executor.pex", "sources")]
+    subprocess.run(
+        [*PYTHON, install.__file__, *places, str(tmp_path / "target"), str(core)], check=True
+    )
+
+    assert table(executor).keys() == table(tmp_path / "target").keys()
+
+
+def test_what_does_not_load_is_not_installed(tmp_path: Path) -> None:
+    (tmp_path / "pex" / ".deps").mkdir(parents=True)
+    (tmp_path / "sources" / "imagebuild").mkdir(parents=True)
+    (tmp_path / "sources" / "imagebuild" / "__init__.py").touch()
+    (tmp_path / "sources" / "imagebuild" / "bad.py").write_text("import no_such_module")
+    (tmp_path / "sources" / "zstandard.py").touch()
+    places = [str(tmp_path / name) for name in ("pex", "sources", "target")]
+    done = subprocess.run([*PYTHON, install.__file__, *places], capture_output=True, check=False)
+
+    assert b"No module named 'no_such_module'" in done.stderr
+    assert done.returncode
+
+
+NESTED = """
+from __future__ import annotations
+import json
+def function(argument: Nowhere = None):
+    try:
+        import no_such_module
+    except ImportError:
+        with open("/dev/null"):
+            import os.path, json as one
+    else:
+        raise AssertionError
+    for _ in (1, 2):
+        if _ == 1:
+            continue
+        else:
+            from json import loads as two
+    return one, two
+"""
+
+
+def test_imports_are_replaced_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lean_json", lean_json)
+    names: Dict[str, Any] = {}
+    code = install.compiled("imagebuild.some", NESTED.encode(), "some.py")
+    exec(code, names)
+
+    assert names["json"] is lean_json
+    assert (lean_json, lean_json.loads) == names["function"]()
+    assert "__future__" not in code.co_names
 
 
 def test_modules_of_the_core_get_lean_ones(executor: Path) -> None:

@@ -242,14 +242,13 @@ print(json.dumps(found, sort_keys=True))
 
 # Has the core's modules import what those of the executor's bundle do.
 LEANER = """
-import ast, importlib.machinery as machinery
+import importlib.machinery as machinery
 from pants_kaniko import install
 
 def source_to_code(self, data, path, **_):
-    tree = ast.parse(data)
     if "/imagebuild/" in path:
-        tree = install.Leaner("imagebuild").visit(tree)
-    return compile(tree, path, "exec", dont_inherit=True)
+        return install.compiled("imagebuild", data, path)
+    return compile(data, path, "exec", dont_inherit=True)
 
 machinery.SourceFileLoader.source_to_code = source_to_code
 """

@@ -48,7 +48,8 @@ def laid_out(directory: Path) -> Path:
         found = __import__(name).__path__[0]
         (pex / ".deps" / name).mkdir()
         (pex / ".deps" / name / name).symlink_to(found)
-    target = directory / "executor"
-    command = [*PYTHON, install.__file__, str(pex), str(sources), str(target)]
-    subprocess.run(command, check=True, env={"PYTHONHASHSEED": "0"})
+    core, target = directory / "core.bin", directory / "executor"
+    for arguments in ((sources, core), (pex, sources, target, core)):
+        command = [*PYTHON, install.__file__, *map(str, arguments)]
+        subprocess.run(command, check=True, env={"PYTHONHASHSEED": "0"})
     return target

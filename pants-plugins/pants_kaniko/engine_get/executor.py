@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Iterable
 
 from pants.backend.python.util_rules import pex
+from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.backend.python.util_rules.pex import Pex, PexRequest
+from pants.backend.python.util_rules.pex_environment import PythonExecutable
 from pants.engine.fs import (
     CreateDigest,
     Digest,
@@ -17,11 +19,11 @@ from pants.engine.fs import (
     RemovePrefix,
 )
 from pants.engine.process import Process, ProcessResult
-from pants.engine.rules import Get, collect_rules, rule
+from pants.engine.rules import Get, MultiGet, collect_rules, rule
 from pants.util.logging import LogLevel
 
 import imagebuild
-from pants_kaniko import shapes
+from pants_kaniko import executor_setup, shapes
 from pants_kaniko.calls import Executor
 from pants_kaniko.subsystem import KanikoExecutor
 
@@ -37,30 +39,56 @@ class ExecutorSources:
 async def executor_sources() -> ExecutorSources:
     root = Path(imagebuild.__path__[0])
     modules = [
-        FileContent(f"{shapes.SOURCES}/imagebuild/{path.relative_to(root)}", path.read_bytes())
+        FileContent(
+            f"{executor_setup.SOURCES}/imagebuild/{path.relative_to(root)}", path.read_bytes()
+        )
         for path in sorted(root.rglob("*.py"))
     ]
     ours = [
         FileContent(path, resources.read_binary("pants_kaniko", name))
-        for path, name in shapes.EXECUTOR_FILES
+        for path, name in executor_setup.EXECUTOR_FILES
     ]
     return ExecutorSources(await Get(Digest, CreateDigest([*modules, *ours])))
 
 
+@dataclass(frozen=True)
+class CompiledCore:
+    """The core in the bytecode of its interpreter, and the name of a link to that."""
+
+    python: PythonExecutable
+    link: str
+    digest: Digest
+
+
+@rule(level=LogLevel.DEBUG)
+async def compiled_core(
+    constraints: InterpreterConstraints, sources: ExecutorSources
+) -> CompiledCore:
+    python = await Get(PythonExecutable, InterpreterConstraints, constraints)
+    link = f"{shapes.PYTHONS}/{python.fingerprint}"
+    compiled, _ = await MultiGet(
+        Get(ProcessResult, Process, executor_setup.compile_process(python.path, sources.digest)),
+        Get(ProcessResult, Process, executor_setup.link_process(python.path, link)),
+    )
+    return CompiledCore(python, link, compiled.output_digest)
+
+
 @rule(desc="Prepare the image executor", level=LogLevel.INFO)
 async def executor(tool: KanikoExecutor, sources: ExecutorSources) -> Executor:
-    libraries = await Get(Pex, PexRequest, tool.loose_pex_request())
-    assert libraries.python is not None, "an internal PEX has one interpreter"
-    digest = await Get(Digest, MergeDigests([libraries.digest, sources.digest]))
+    request = tool.loose_pex_request()
+    libraries, core = await MultiGet(  # the libraries mostly wait for the package index
+        Get(Pex, PexRequest, request),
+        Get(CompiledCore, InterpreterConstraints, request.interpreter_constraints),
+    )
+    assert libraries.python == core.python, "an internal PEX has the interpreter of its constraints"
+    digest = await Get(Digest, MergeDigests([libraries.digest, sources.digest, core.digest]))
     made = await Get(
         ProcessResult,
         Process,
-        shapes.install_process(libraries.python.path, libraries.name, digest),
+        executor_setup.install_process(core.python.path, libraries.name, digest),
     )
     installed = await Get(Digest, RemovePrefix(made.output_digest, shapes.EXECUTOR_DIR))
-    link = f"{shapes.PYTHONS}/{libraries.python.fingerprint}"
-    await Get(ProcessResult, Process, shapes.link_process(libraries.python.path, link))
-    return Executor(installed, libraries.python.path, link)
+    return Executor(installed, core.python.path, core.link)
 
 
 def rules() -> Iterable[Any]:

@@ -1,0 +1,79 @@
+"""The processes that set the executor up, as plain functions from values to values; those that it runs in are in `shapes`."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+from pants.engine.fs import Digest
+from pants.engine.process import Process, ProcessCacheScope
+from pants.util.frozendict import FrozenDict
+from pants.util.logging import LogLevel
+
+from pants_kaniko.shapes import EXECUTOR_DIR, MAIN, PYTHON_FLAGS, PYTHONS
+
+SOURCES, INSTALLER, CORE = "sources", "install.py", "core.bin"
+EXECUTOR_FILES = (
+    (INSTALLER, "install.py"),
+    (f"{SOURCES}/dataclasses.py", "lean_dataclasses.py"),
+    (f"{SOURCES}/certifi/core.py", "lean_certifi.py"),
+    (f"{SOURCES}/{MAIN}", "executor_main.py"),
+    *(
+        (f"{SOURCES}/lean_{name}.py", f"lean_{name}.py")
+        for name in "contextlib functools hashlib json later logging re typing".split()
+    ),
+)
+"""What the executor is made of besides the core and its libraries: path in the sandbox, file of this package."""
+
+SEEDED = FrozenDict({"PYTHONHASHSEED": "0"})
+"""Sets in bytecode have an order, which this fixes."""
+
+LINK = """\
+import os, sys
+
+python, link = sys.argv[1:]
+new = f"{link}.{os.getpid()}"
+os.symlink(python, new)
+os.replace(new, link)
+"""
+
+
+def compile_process(python: str, sources: Digest) -> Process:
+    """Compile what of the executor needs none of its libraries."""
+    return Process(
+        (*_installer(python), SOURCES, CORE),
+        description="Compile the image executor",
+        level=LogLevel.DEBUG,
+        input_digest=sources,
+        env=SEEDED,
+        output_files=(CORE,),
+    )
+
+
+def install_process(python: str, pex: str, digest: Digest) -> Process:
+    """Lay the executor out, once for each version of it.
+
+    :param pex: name of the PEX with its libraries, in `digest`.
+    """
+    return Process(
+        (*_installer(python), pex, SOURCES, EXECUTOR_DIR, CORE),
+        description="Install the image executor",
+        level=LogLevel.DEBUG,
+        input_digest=digest,
+        env=SEEDED,
+        output_directories=(EXECUTOR_DIR,),
+    )
+
+
+def _installer(python: str) -> Tuple[str, ...]:
+    return (python, "-s", "-S", "-B", INSTALLER)
+
+
+def link_process(python: str, link: str) -> Process:
+    """Make a link to `python` in the named cache. Once for each daemon, for caches are deleted now and then."""
+    return Process(
+        (python, *PYTHON_FLAGS, "-c", LINK, python, link),
+        description="Link the interpreter of the image executor",
+        level=LogLevel.DEBUG,
+        append_only_caches={PYTHONS: PYTHONS},
+        cache_scope=ProcessCacheScope.PER_RESTART_SUCCESSFUL,
+    )
