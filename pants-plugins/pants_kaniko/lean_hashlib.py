@@ -15,12 +15,19 @@ if TYPE_CHECKING:
     from typing import Any, List
 
 SMALL = 1 << 18
+_openssl: Any = None
+_hashed = 0
 
 
-class sha256:  # noqa: N801 - the original's name
-    def __init__(self, data: bytes = b"") -> None:
+def sha256(data: bytes = b"") -> Any:
+    return _Small(data) if _openssl is None else _openssl(data)
+
+
+class _Small:
+    """A hash by the interpreter's own code, until much has been hashed, by this one or by all of them."""
+
+    def __init__(self, data: bytes) -> None:
         self._pieces: List[bytes] = []
-        self._size = 0
         self._fast: Any = None
         self.update(data)
 
@@ -28,16 +35,23 @@ class sha256:  # noqa: N801 - the original's name
         if self._fast is not None:
             self._fast.update(data)
             return
-        self._size += len(data)
         self._pieces.append(bytes(data))
-        if self._size > SMALL:
-            import hashlib
-
-            self._fast = hashlib.sha256(b"".join(self._pieces))
+        if _is_much(len(data)):
+            self._fast = _openssl(b"".join(self._pieces))
             self._pieces = []
 
     def hexdigest(self) -> str:
         return str((self._fast or _own(b"".join(self._pieces))).hexdigest())
+
+
+def _is_much(size: int) -> bool:
+    global _hashed, _openssl
+    _hashed += size
+    if _hashed > SMALL and _openssl is None:
+        from hashlib import sha256
+
+        _openssl = sha256
+    return _openssl is not None
 
 
 def __getattr__(name: str) -> Any:

@@ -77,8 +77,21 @@ def test_json_is_written_alike(value: Any, options: Any) -> None:
     assert theirs == ours or "Error" in ours
 
 
+@pytest.fixture
+def nothing_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lean_hashlib, "_hashed", 0)
+    monkeypatch.setattr(lean_hashlib, "_openssl", None)
+
+
+def test_many_small_hashes_are_as_fast_as_large_ones(nothing_hashed: None) -> None:
+    hashes = [lean_hashlib.sha256(bytes(1000)) for _ in range(lean_hashlib.SMALL // 1000 + 2)]
+
+    assert type(lean_hashlib.sha256()) is type(hashlib.sha256())
+    assert {hashlib.sha256(bytes(1000)).hexdigest()} == {each.hexdigest() for each in hashes}
+
+
 @pytest.mark.parametrize("size", [0, 1, lean_hashlib.SMALL, lean_hashlib.SMALL + 1])
-def test_hashes_are_the_same(size: int) -> None:
+def test_hashes_are_the_same(size: int, nothing_hashed: None) -> None:
     data = bytes(size)
     lean = lean_hashlib.sha256(data[:1])
     update: Any = lean.update
