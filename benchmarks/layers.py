@@ -113,7 +113,7 @@ def _written(machine: Machine, name: str, tree: Path, blob: Path) -> List[Row]:
     def ratio(_: int) -> float:
         spent = json.loads(_run(machine, WRITE, str(tree), str(blob), compression))
         samples.append(spent)
-        return spent["whole"] / max(spent[part] for part in spent if part != "whole")
+        return float(spent["whole"] / max(spent[part] for part in spent if part != "whole"))
 
     ratios = repeated(ratio)
     last = samples[-1]

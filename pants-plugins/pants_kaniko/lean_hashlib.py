@@ -15,16 +15,21 @@ if TYPE_CHECKING:
     from typing import Any, List
 
 SMALL = 1 << 18
-_openssl: Any = None
-_hashed = 0
+
+
+class _So:
+    """What this process has hashed by the interpreter's own code, in bytes, and what it uses since that was much."""
+
+    far = 0
+    openssl: Any = None
 
 
 def sha256(data: bytes = b"") -> Any:
-    return _Small(data) if _openssl is None else _openssl(data)
+    return _So.openssl(data) if _So.openssl else _Small(data)
 
 
 class _Small:
-    """A hash by the interpreter's own code, until much has been hashed, by this one or by all of them."""
+    """A hash by the interpreter's own code, if it does not turn out to be of much."""
 
     def __init__(self, data: bytes) -> None:
         self._pieces: List[bytes] = []
@@ -36,22 +41,20 @@ class _Small:
             self._fast.update(data)
             return
         self._pieces.append(bytes(data))
-        if _is_much(len(data)):
-            self._fast = _openssl(b"".join(self._pieces))
+        _So.far += len(data)
+        if _So.far > SMALL:
+            self._fast = _load()(b"".join(self._pieces))
             self._pieces = []
 
     def hexdigest(self) -> str:
         return str((self._fast or _own(b"".join(self._pieces))).hexdigest())
 
 
-def _is_much(size: int) -> bool:
-    global _hashed, _openssl
-    _hashed += size
-    if _hashed > SMALL and _openssl is None:
-        from hashlib import sha256
+def _load() -> Any:
+    from hashlib import sha256
 
-        _openssl = sha256
-    return _openssl is not None
+    _So.openssl = sha256
+    return sha256
 
 
 def __getattr__(name: str) -> Any:
