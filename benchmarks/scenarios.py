@@ -60,7 +60,7 @@ def files_layer(top: str, count: int, size: int) -> bytes:
     return out.getvalue()
 
 
-def _service(base: str, variant: str, instructions: int = 20) -> str:
+def service(base: str, variant: str, instructions: int = 20) -> str:
     """A Dockerfile of so many instructions, with a source file near its end and a RUN that reads it."""
     head = [f"FROM {base}", f"ENV VARIANT={variant}", "WORKDIR /app", "COPY deps.txt ./"]
     tail = ["COPY lib/ lib/", "COPY main.txt ./", "RUN cat lib/* main.txt | sort | md5sum > built"]
@@ -79,7 +79,7 @@ def _unchanged(instructions: int) -> Callable[[Bases, Builder, int], Sample]:
     def run(bases: Bases, builder: Builder, number: int) -> Sample:
         project = f"warm{instructions}"
         if number == 0:
-            builder.write(project, _service(bases.small, project, instructions), _sources())
+            builder.write(project, service(bases.small, project, instructions), _sources())
             for _ in range(2):  # build; and again, for that is when ours stops looking things up
                 builder.build(project)
         return builder.build(project)
@@ -90,7 +90,7 @@ def _unchanged(instructions: int) -> Callable[[Bases, Builder, int], Sample]:
 def _unchanged_fresh(instructions: int) -> Callable[[Bases, Builder, int], Sample]:
     def run(bases: Bases, builder: Builder, number: int) -> Sample:
         project = f"fresh{instructions}"
-        dockerfile = _service(bases.small, f"{project}-{number}", instructions)
+        dockerfile = service(bases.small, f"{project}-{number}", instructions)
         builder.write(project, dockerfile, _sources())
         builder.build(project)
         builder.forget("B")
@@ -101,14 +101,14 @@ def _unchanged_fresh(instructions: int) -> Callable[[Bases, Builder, int], Sampl
 
 def _changed(bases: Bases, builder: Builder, number: int) -> Sample:
     if number == 0:
-        builder.write("changed", _service(bases.small, "changed"), _sources())
+        builder.write("changed", service(bases.small, "changed"), _sources())
         builder.build("changed")
-    builder.write("changed", _service(bases.small, "changed"), _sources(f"change {number}"))
+    builder.write("changed", service(bases.small, "changed"), _sources(f"change {number}"))
     return builder.build("changed")
 
 
 def _changed_fresh(bases: Bases, builder: Builder, number: int) -> Sample:
-    dockerfile = _service(bases.small, f"changed-fresh-{number}")
+    dockerfile = service(bases.small, f"changed-fresh-{number}")
     builder.write("changedfresh", dockerfile, _sources())
     builder.build("changedfresh")
     builder.write("changedfresh", dockerfile, _sources("changed"))
@@ -130,7 +130,7 @@ def _cold(*, cached: bool) -> Callable[[Bases, Builder, int], Sample]:
 
     def run(bases: Bases, builder: Builder, number: int) -> Sample:
         project = "coldcached" if cached else "cold"
-        lines = _service(bases.small, f"{project}-{number}").splitlines()
+        lines = service(bases.small, f"{project}-{number}").splitlines()
         lines[5:7] = [f"RUN {many}", "COPY tree/ tree/"]
         tree = {f"tree/{each // 100}/{each % 100}": f"{each}\n" for each in range(2000)}
         builder.write(project, "\n".join([*lines, ""]), {**_sources(), **tree})

@@ -14,7 +14,7 @@ from imagebuild.dockerfile.stage_graph import StageGraph
 from imagebuild.dockerfile.stages import resolve_stages
 from imagebuild.execute.assemble import DEFAULT_EPOCH
 from imagebuild.execute.requests import CacheOptions
-from imagebuild.llb.keys import StepGraph, input_steps
+from imagebuild.llb.keys import StepGraph, keyed_steps
 from imagebuild.llb.plan import Plan, ResolvedBase, WantedImage
 from imagebuild.llb.platforms import merged
 from imagebuild.lower import lower
@@ -201,14 +201,16 @@ def settings(draft: Draft) -> Settings:
 def _handle(draft: Draft, plans: Tuple[Plan, ...], how: Settings) -> PlanHandle:
     plan, *others = plans
     graph = StepGraph.of(plan, how.epoch)
+    steps = keyed_steps(graph)
+    rest = [replace(each, steps=()) for each in plans]  # of these, the keys know all
     address = draft.target.address
     return PlanHandle(
-        canonical.fingerprint([*plans, how]).hex,
+        canonical.fingerprint([[key for _, key in steps], *rest, how]).hex,
         address,
         how,
         plan,
         graph,
-        input_steps(graph),
+        tuple(preimage for preimage, _ in steps),
         draft.context.files,
         tuple(draft.dockerfile.source.excerpt(origin.source) for origin in plan.origins),
         tuple(others),

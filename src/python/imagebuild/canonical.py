@@ -62,19 +62,29 @@ def encode(value: Any) -> Any:
     if cls is Hash:
         return str(value)
     if cls is tuple or cls is list:
-        return [encode(item) for item in value]
+        return [item if type(item) in _PLAIN else encode(item) for item in value]
     members = _members(cls)
     if members is not None:
-        found = ((name, getattr(value, name), default) for name, default in members)
-        document = {name: encode(item) for name, item, default in found if not _is(item, default)}
-        kind = getattr(value, "KIND", None)
-        return document if kind is None else {"kind": kind, **document}
+        return _encode_dataclass(value, members)
     if isinstance(value, Mapping):
         return {_member(key): encode(item) for key, item in value.items()}
     for plain in (str, int, tuple, list):  # named tuples, and whatever else is derived from them
         if isinstance(value, plain):
             return encode(plain(value))
     raise TypeError(f"{cls.__name__} has no canonical encoding")
+
+
+def _encode_dataclass(value: Any, members: Tuple[Tuple[str, Any], ...]) -> Dict[str, Any]:
+    """Planning encodes some ten thousand members: nothing is called for those that are plain, or have their default."""
+    kind = getattr(value, "KIND", None)
+    document = {} if kind is None else {"kind": kind}
+    for name, default in members:
+        item = getattr(value, name)
+        if item is not default:
+            cls = type(item)
+            if cls is not type(default) or item != default:  # of one type: False is no 0
+                document[name] = item if cls in _PLAIN else encode(item)
+    return document
 
 
 def loads(cls: Type[T], data: Union[bytes, str]) -> T:
@@ -116,11 +126,6 @@ def decode(cls: Any, document: Any, where: str = "$") -> Any:
     if dataclasses.is_dataclass(cls):
         return _decode_dataclass(cls, _expect(dict, document, where), where)
     return _expect(cls, document, where)
-
-
-def _is(value: Any, default: Any) -> bool:
-    """Equal, and of one type: False is no 0."""
-    return value is default or (type(value) is type(default) and bool(value == default))
 
 
 def _member(key: Any) -> str:

@@ -65,6 +65,11 @@ def _without_paths(step: PlannedStep) -> PlannedStep:
 
 def input_steps(graph: StepGraph) -> Tuple[InputStep, ...]:
     """The input key's preimage of every step, in the plan's order."""
+    return tuple(preimage for preimage, _ in keyed_steps(graph))
+
+
+def keyed_steps(graph: StepGraph) -> Tuple[Tuple[InputStep, Hash], ...]:
+    """`input_steps`, each with the key of the tree that it completes: of itself, and of what it is laid on."""
     keys: Dict[int, Hash] = {}  # of the tree that a step completes, by its number
     made = []
     for number, step in enumerate(graph.steps):
@@ -77,7 +82,7 @@ def input_steps(graph: StepGraph) -> Tuple[InputStep, ...]:
         preimage = InputStep(FORMAT_VERSION, step.op, platform, graph.epoch, parent, inputs)
         own = canonical.fingerprint(preimage)
         keys[number] = own if step.over == step.parent else _laid(own, graph, keys, step.parent)
-        made.append(preimage)
+        made.append((preimage, keys[number]))
     return tuple(made)
 
 
