@@ -13,7 +13,9 @@ from pants.engine.internals.scheduler import ExecutionError
 
 from pants_kaniko import planning, report, shapes
 from support.backend import Backend, text_of
+from support.base_image import image_of, push
 from support.registry import RealRegistry
+from support.tars import make_tar, member
 
 DOCKERFILE = """\
 FROM scratch AS one
@@ -296,6 +298,26 @@ def test_another_machine_takes_all_steps_from_the_registry(
     assert made
     layers = {str(layer.descriptor.digest) for layer in made.layers}
     assert not [access for access in downloads if access.path.rpartition("/")[2] in layers]
+
+
+@pytest.mark.parametrize(
+    ("pinned", "calls", "requests"), [(True, [], 0), (False, ["resolve"], 1)], ids=["digest", "tag"]
+)
+def test_what_asks_a_registry_where_nothing_changed(
+    backend: Backend, registry: RealRegistry, pinned: bool, calls: List[str], requests: int
+) -> None:
+    base = f"{registry.address}/bases/asked:1"
+    digest = push(image_of([make_tar(member("etc/os", b"base"))]), base)
+    entry = {"address": registry.address, "insecure": True, "default": True}
+    backend.set_options(f"--kaniko-registries={ {'r': entry} }")
+    named = f"{base}@{digest}" if pinned else base
+    fields = 'formats=["registry"]'
+    built(backend, files(fields, f"FROM {named}\nCOPY app/a.txt /a/\nCOPY app/b.txt /b/\n"))
+    built(backend, {})
+    before = len(registry.accesses())
+
+    assert calls == built(backend, {})
+    assert requests == len(registry.accesses(since=before))
 
 
 def test_publish_names_every_tag_in_every_registry(backend: Backend) -> None:
