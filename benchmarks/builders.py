@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Protocol, Sequence
 
-from machines import NO_CACHE_REPO, Machine
+from machines import NO_CACHE_REPO, Machine, set_aside
 
 from support.registry import RealRegistry
 
@@ -103,7 +102,7 @@ class Buildah:
         return Sample(seconds, cpu, downloaded(self.registry, seen))
 
     def forget(self, machine: str) -> None:
-        shutil.rmtree(self.directory / machine, ignore_errors=True)
+        set_aside(self.directory / machine)
 
     def _timed(self, machine: str, arguments: Sequence[str]) -> tuple[float, float]:
         storage = self.directory / machine

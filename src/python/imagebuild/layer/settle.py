@@ -12,7 +12,7 @@ from imagebuild.layer.index import LayerIndex
 from imagebuild.layer.lower import open_in_lower
 from imagebuild.layer.metadata import OPAQUE_XATTR, copy_metadata, own_by_root, set_times
 from imagebuild.layer.nodes import PIECE, write_all
-from imagebuild.layer.rooted import ParentCache, readable_dir
+from imagebuild.layer.rooted import ParentCache, RootedDir, readable_dir
 
 
 def mark_deletions(parents: ParentCache, index: LayerIndex) -> None:
@@ -24,6 +24,21 @@ def mark_deletions(parents: ParentCache, index: LayerIndex) -> None:
     for path in sorted(index.opaques):
         with readable_dir(parents.open(path)) as fd:
             os.setxattr(fd, OPAQUE_XATTR, b"y")
+
+
+def settle_alone(root_fd: int, index: LayerIndex, lower: Sequence[str]) -> None:
+    """Give an extraction that was made with nothing below it what it would have taken from `lower`. It has no foreign links."""
+    parents = ParentCache(RootedDir(root_fd), _refuse)
+    implied = (path for path, members in index.lines() if members.startswith(b'{"i":1,'))
+    try:
+        settle_implied(parents, implied if index.implied else (), index, lower)
+    finally:
+        parents.drop()
+    settle_root(root_fd, index, lower)
+
+
+def _refuse(_fd: int, _name: bytes, path: bytes) -> None:
+    raise MalformedError(f"the index of a layer implies {shown(path)}, which the layer has not")
 
 
 def settle_root(root_fd: int, index: LayerIndex, lower: Sequence[str]) -> None:

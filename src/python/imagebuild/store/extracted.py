@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from functools import partial
-from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
 
 from imagebuild.errors import DigestMismatchError, IntegrityError, LayerMissingError
 from imagebuild.layer.entry import ROOT
-from imagebuild.layer.metadata import copy_metadata
 from imagebuild.layer.removal import remove_path
-from imagebuild.oci.descriptor import Descriptor, Layer
+from imagebuild.oci.descriptor import Layer
 from imagebuild.oci.hash import Hash, chain_id
 from imagebuild.store.parallel import run_forked
 from imagebuild.store.scratch import exclusive
@@ -43,47 +43,63 @@ class ExtractedLayers:
 
         :raises LayerMissingError: naming every layer whose blob is not in the store.
         """
-        fresh = self._side_by_side(self._missing(diff_ids))
-        found: List[str] = []
-        for number, diff_id in enumerate(diff_ids):
-            chain = diff_ids[: number + 1]
-            if diff_id in fresh and found:
-                self._inherit_root(diff_id, chain, found[-1])
-            found.append(self._one(chain, found))
-        return tuple(found)
+        missing = self._missing(diff_ids)
+        with contextlib.ExitStack() as held:
+            # In one order for everybody, and no other lock is waited for meanwhile: nobody waits in a circle.
+            for key in sorted(layer.diff_id.hex for layer in missing):
+                held.enter_context(exclusive(self._store.lock_path(Hash(key))))
+            drafts: Dict[Hash, str] = {}
+            if len(missing) > 1:
+                work = held.enter_context(self._store.work_dir())
+                drafts = self._side_by_side(self._missing(diff_ids), work)
+            found: List[str] = []
+            for number in range(1, len(diff_ids) + 1):
+                chain = diff_ids[:number]
+                path = self._find(chain)
+                if path is None:
+                    lower = tuple(reversed(found))
+                    draft = drafts.pop(chain[-1], None)
+                    path = (
+                        self._settle(chain, lower, draft) if draft else self._extract(chain, lower)
+                    )
+                found.append(path)
+            return tuple(found)
 
-    def _side_by_side(self, layers: Sequence[Layer]) -> Set[Hash]:
-        """Extract several layers at once, each as if it stood alone; gives those that this call has extracted.
+    def _side_by_side(self, layers: Sequence[Layer], work: str) -> Dict[Hash, str]:
+        """Extract several layers at once into `work`, each as if nothing lay below it; gives what has come out whole.
 
-        Those that turn out to lean on others are left: `_one` comes to them when what is below is there.
+        Nobody else sees these before they are settled on what does lie below. A layer that failed is left to `_extract`,
+        which says why; one that links to files below is among these.
         """
-        if len(layers) < 2:
-            return set()
+        drafts = {layer.diff_id: os.path.join(work, layer.diff_id.hex) for layer in layers}
         largest_first = sorted(layers, key=lambda layer: -layer.descriptor.size)
-        run_forked([partial(self._extract_alone, layer) for layer in largest_first])
-        done = {layer.diff_id for layer in layers if self.has(layer.diff_id)}
-        return {diff_id for diff_id in done if self._stands_alone(diff_id)}
+        run_forked([partial(self._draft, layer, drafts[layer.diff_id]) for layer in largest_first])
+        return {diff_id: path for diff_id, path in drafts.items() if os.path.isdir(path)}
 
-    def _extract_alone(self, layer: Layer) -> None:
-        with exclusive(self._store.lock_path(layer.diff_id)):
-            if not self.has(layer.diff_id):
-                self._extract((layer.diff_id,), ())
-
-    def _inherit_root(self, diff_id: Hash, chain: Sequence[Hash], below: str) -> None:
-        """A layer that was extracted without the ones below it just now has a root that nobody has seen yet."""
-        path = self._at(diff_id)
-        if self._recorded_root(diff_id) is not None or self._has_root_of(path, chain):
-            return
-        source, target = (os.open(name, os.O_RDONLY | os.O_DIRECTORY) for name in (below, path))
+    def _draft(self, layer: Layer, path: str) -> None:
+        unfinished = path + ".part"
+        os.mkdir(unfinished, 0o755)
         try:
-            copy_metadata(source, target)
-        finally:
-            os.close(source)
-            os.close(target)
+            self._store.add_layer(layer, self._read(layer, unfinished, ()).index)
+        except BaseException:
+            remove_path(unfinished)  # whoever tries again may need the room
+            raise
+        os.rename(unfinished, path)
 
-    def has(self, diff_id: Hash) -> bool:
-        """Is a self-contained layer extracted?"""
-        return os.path.isdir(self._at(diff_id))
+    def _settle(self, chain: Sequence[Hash], lower: Tuple[str, ...], draft: str) -> str:
+        """Give a draft what it takes from the layers below it, and its place. Where that fails, `_extract` says why."""
+        from imagebuild.layer.settle import settle_alone
+
+        index = self._store.index_of(chain[-1])
+        assert index is not None, "extracting a layer indexes it"
+        fd = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            settle_alone(fd, index, lower)
+        except (OSError, IntegrityError):
+            return self._extract(chain, lower)
+        finally:
+            os.close(fd)
+        return self._place(draft, chain, leans=index.implied)
 
     def adopt(self, diff_id: Hash, directory: str) -> str:
         """Take a finished directory over as the extracted layer; gives its new path."""
@@ -153,32 +169,27 @@ class ExtractedLayers:
         layers = [self._store.layer_of(diff_id) for diff_id in dict.fromkeys(wanted)]
         return [layer for layer in layers if layer is not None]
 
-    def _one(self, chain: Sequence[Hash], lower: Sequence[str]) -> str:
-        found = self._find(chain)
-        if found is None:
-            with exclusive(self._store.lock_path(chain[-1])):
-                found = self._find(chain) or self._extract(chain, tuple(reversed(lower)))
-        return found
-
     def _extract(self, chain: Sequence[Hash], lower: Tuple[str, ...]) -> str:
         layer = self._store.layer_of(chain[-1])
         assert layer is not None, "looked for before"
         with self._store.work_dir() as work:
             directory = os.path.join(work, "layer")
             os.mkdir(directory, 0o755)
-            result = self._read(layer.diff_id, layer.descriptor, directory, lower)
-            alone = not (result.implied or result.foreign_links) or len(chain) == 1
-            alone = alone and not os.path.isdir(self._at(chain[-1]))
-            target = self._at(chain[-1] if alone else chain_id(chain))
+            result = self._read(layer, directory, lower)
             self._store.add_layer(layer, result.index)
-            os.rename(directory, target)
+            return self._place(directory, chain, leans=result.implied or result.foreign_links)
+
+    def _place(self, directory: str, chain: Sequence[Hash], *, leans: bool) -> str:
+        alone = not leans or len(chain) == 1
+        alone = alone and not os.path.isdir(self._at(chain[-1]))
+        target = self._at(chain[-1] if alone else chain_id(chain))
+        os.rename(directory, target)
         return target
 
-    def _read(
-        self, diff_id: Hash, blob: Descriptor, directory: str, lower: Tuple[str, ...]
-    ) -> ExtractResult:
+    def _read(self, layer: Layer, directory: str, lower: Tuple[str, ...]) -> ExtractResult:
         from imagebuild.layer.extract import extract_layer  # most processes extract nothing
 
+        diff_id, blob = layer.diff_id, layer.descriptor
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with self._store.open_blob(blob) as stream:
