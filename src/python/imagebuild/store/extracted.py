@@ -13,6 +13,7 @@ from imagebuild.layer.entry import ROOT
 from imagebuild.layer.removal import remove_path
 from imagebuild.oci.descriptor import Layer
 from imagebuild.oci.hash import Hash, chain_id
+from imagebuild.store.boots import Boots
 from imagebuild.store.parallel import run_forked
 from imagebuild.store.scratch import exclusive
 
@@ -33,9 +34,10 @@ class ExtractedLayers:
     links to files below, is another tree over other layers: it is kept under the ChainID.
     """
 
-    def __init__(self, store: Store, path: str) -> None:
+    def __init__(self, store: Store, path: str, boots: Boots) -> None:
         self._store = store
         self.path = path
+        self._boots = boots
         self._roots: Dict[Hash, Optional[Root]] = {}
 
     def all(self, diff_ids: Sequence[Hash]) -> Tuple[str, ...]:
@@ -105,10 +107,10 @@ class ExtractedLayers:
         """Take a finished directory over as the extracted layer; gives its new path."""
         target = self._at(diff_id)
         with exclusive(self._store.lock_path(diff_id)):
-            if os.path.isdir(target):
+            if self._is_there(target, diff_id):
                 remove_path(directory)
             else:
-                os.rename(directory, target)
+                self._move(directory, target)
         return target
 
     def _at(self, key: Hash) -> str:
@@ -119,12 +121,25 @@ class ExtractedLayers:
         alone = self._at(chain[-1])
         if (
             self._stands_alone(chain[-1])
-            and os.path.isdir(alone)
+            and self._is_there(alone, chain[-1])
             and self._has_root_of(alone, chain)
         ):
             return alone
         whole = self._at(chain_id(chain))
-        return whole if os.path.isdir(whole) else None
+        return whole if self._is_there(whole, chain[-1]) else None
+
+    def _is_there(self, path: str, diff_id: Hash) -> bool:
+        """Whether the layer is extracted at `path`. What a power cut has left of one goes."""
+        name = os.path.basename(path)
+        if not os.path.isdir(path):
+            return False
+        if not self._boots.is_whole(name, path, self._store.index_of(diff_id)):
+            self._boots.remove(name, self._set_aside)
+        return os.path.isdir(path)
+
+    def _set_aside(self, name: str) -> None:
+        with self._store.work_dir() as work:
+            os.rename(os.path.join(self.path, name), os.path.join(work, name))
 
     def _stands_alone(self, diff_id: Hash) -> bool:
         index = self._store.index_of(diff_id)
@@ -183,8 +198,12 @@ class ExtractedLayers:
         alone = not leans or len(chain) == 1
         alone = alone and not os.path.isdir(self._at(chain[-1]))
         target = self._at(chain[-1] if alone else chain_id(chain))
-        os.rename(directory, target)
+        self._move(directory, target)
         return target
+
+    def _move(self, directory: str, target: str) -> None:
+        self._boots.note(os.path.basename(target))
+        os.rename(directory, target)
 
     def _read(self, layer: Layer, directory: str, lower: Tuple[str, ...]) -> ExtractResult:
         from imagebuild.layer.extract import extract_layer  # most processes extract nothing

@@ -28,6 +28,7 @@ from imagebuild.errors import DigestMismatchError, LayerMissingError, MalformedE
 from imagebuild.layer.index import LayerIndex
 from imagebuild.oci.descriptor import Descriptor, Layer
 from imagebuild.oci.hash import Hash
+from imagebuild.store.boots import Boots
 from imagebuild.store.extracted import ExtractedLayers
 from imagebuild.store.files import read_whole, store_errors, translated, write_whole
 from imagebuild.store.ingest import Ingest
@@ -65,7 +66,7 @@ class Store:
             self._ingest, self._work = Scratch(self._at("ingest")), Scratch(self._at("work"))
             self._ingest.clean()
             self._work.clean()
-        self._extracted = ExtractedLayers(self, self._at("layers"))
+        self._extracted = ExtractedLayers(self, self._at("layers"), Boots(self._at("boots")))
 
     def _at(self, *names: str) -> str:
         return os.path.join(self.root, *names)
