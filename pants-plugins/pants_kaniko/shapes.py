@@ -143,7 +143,7 @@ def prepare_call(
         f"Prepare {step_title(handle.plan, request.number)}",
         pure=False,
         scope=_once(request) or _while_it_lasts(cache),
-        salt=salt(request.attempt),
+        salt=salt(request.attempt, request.run),
     )
 
 
@@ -186,7 +186,7 @@ def step_call(
         pure=True,
         scope=_once(request) or scope,
         files=context,
-        salt=salt(request.attempt) or ("again" if again else ""),
+        salt=salt(request.attempt, request.run) or ("again" if again else ""),
     )
 
 
@@ -235,9 +235,9 @@ def _once(request: BuildStep) -> Optional[ProcessCacheScope]:
     return ProcessCacheScope.PER_SESSION if request.attempt else None
 
 
-def salt(attempt: int) -> str:
-    """What makes the same call run again."""
-    return f"attempt {attempt}" if attempt else ""
+def salt(attempt: int, run: int = 0) -> str:
+    """What makes the same call run again; and for `run` alone, whatever the engine asks of what an earlier run wanted."""
+    return f"attempt {attempt}" + (f" of run {run}" if run else "") if attempt else ""
 
 
 def _moved(entry: Entry, path: str) -> Entry:

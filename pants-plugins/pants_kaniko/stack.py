@@ -157,8 +157,13 @@ def completed(
 
 
 def blocked(request: BuildStep, missing: Iterable[Hash]) -> BuiltStep:
-    """The step could not be made."""
-    return BuiltStep(request.number, missing=tuple(sorted(missing)))
+    """The step could not be made.
+
+    :param missing: at least one layer; without, it would pass for a step over nothing.
+    """
+    found = tuple(sorted(missing))
+    assert found, "a step is blocked by something"
+    return BuiltStep(request.number, missing=found)
 
 
 def pushed_at_once(built: BuiltStep) -> bool:

@@ -9,7 +9,9 @@ from typing import Callable, Dict, List
 import pytest
 from pants.engine.internals.scheduler import ExecutionError
 
+from imagebuild.oci.hash import Hash
 from imagebuild.store.store import Store
+from pants_kaniko.requests import BuildStep, BuiltStep
 from support.backend import Backend, text_of
 from support.base_image import image_of, push
 from support.registry import RealRegistry, running_registry
@@ -76,6 +78,18 @@ def test_layers_that_only_pants_remembers_are_made_anew(
         # At least: the engine may start one more that the run before wanted, before it sees what this one wants.
         assert 2 <= backend.calls().count("step")
         assert [True, True] == stored(backend)
+
+
+def test_nothing_is_made_for_a_run_that_is_over(tmp_path: Path, registry: RealRegistry) -> None:
+    """The engine asks for it all the same, before it sees what this run wants."""
+    backend = machine(tmp_path, registry)
+    write(backend)
+    handle, lost = backend.plan("app:image").handle, (Hash.of(b"lost"),)
+    backend.calls()
+    request = BuildStep(handle, 1, lost, 1, run=-1)
+
+    assert lost == backend.runner.request(BuiltStep, [request]).missing
+    assert [] == backend.calls()
 
 
 @pytest.mark.parametrize("goal", GOALS.values(), ids=GOALS)

@@ -92,6 +92,16 @@ def test_an_attempt_has_a_salt() -> None:
     )
 
 
+def test_an_attempt_of_another_run_is_another_call() -> None:
+    again = BuildStep(handle(), 0, (layer("x").diff_id,), 1, run=7)
+    ready = Ready(stack.known_step(again, ()) or pytest.fail("no step"))
+    calls = [
+        shapes.step_call(each, ready, (), EMPTY_DIGEST) for each in (again, replace(again, run=8))
+    ]
+
+    assert ["attempt 1 of run 7", "attempt 1 of run 8"] == [call.salt for call in calls]
+
+
 SCOPES = [
     (("a@sha256:" + "0" * 64,), "", ProcessCacheScope.SUCCESSFUL, ""),
     (("a@sha256:" + "0" * 64,), "7", ProcessCacheScope.SUCCESSFUL, ""),

@@ -195,6 +195,15 @@ def test_lost_layers_are_made_anew_and_each_once() -> None:
             stack.again(first, [hopeless], (), 8)
 
 
+def test_a_step_is_blocked_by_something() -> None:
+    """With nothing missing it would pass for a step over nothing, and what follows would lose the base image."""
+    assert (layer("x").diff_id,) == stack.blocked(
+        BuildStep(handle(), 0), [layer("x").diff_id]
+    ).missing
+    with pytest.raises(AssertionError, match="blocked by something"):
+        stack.blocked(BuildStep(handle(), 0), ())
+
+
 def test_a_failed_step_says_where_and_what() -> None:
     answer = ExecutorAnswer(
         10, b"", "some output\nRUN make exited 7\nfix: see above\n", EMPTY_DIGEST

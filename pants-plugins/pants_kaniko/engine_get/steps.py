@@ -54,7 +54,10 @@ async def look_up(request: LookupCall) -> CacheLookup:
 @rule(level=LogLevel.DEBUG)
 async def build_step(request: BuildStep) -> BuiltStep:
     """A step that is cached does not wait for what it copies from; unless its hit turns out to be made over other layers. One
-    that is linked does not wait for what it is laid on."""
+    that is linked does not wait for what it is laid on. For what an earlier run had lost, nothing is run any more.
+    """
+    if request.attempt and request.run != await Get(RunId):
+        return stack.blocked(request, request.lost)
     parts = linked.parts(request)
     if parts:
         made = await MultiGet(Get(BuiltStep, BuildStep, part) for part in parts)
@@ -102,8 +105,9 @@ async def run_step(run: RunStep) -> BuiltStep:
     answer = await Get(ExecutorAnswer, ExecutorCall, call)
     if answer.exit_code == shapes.EXIT_LAYER_MISSING and not prepared:
         return await Get(BuiltStep, RunStep(request, below, prepared=True))
-    if answer.exit_code == shapes.EXIT_LAYER_MISSING:
-        return stack.blocked(request, stack.suspects(request, below, remotes))
+    suspects = stack.suspects(request, below, remotes)
+    if answer.exit_code == shapes.EXIT_LAYER_MISSING and suspects:
+        return stack.blocked(request, suspects)
     raw = report.step_result_of(answer, request.handle, request.number)
     made, stored = canonical.loads(StepResult, raw), lookup.result.stored
     step = made.step or ready.step
