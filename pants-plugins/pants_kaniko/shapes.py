@@ -33,6 +33,7 @@ STORE, PYTHONS = "kaniko_store", "kaniko_pythons"
 CACHES = {STORE: STORE, PYTHONS: PYTHONS}
 """Named caches, which processes see under their own names."""
 REQUEST, CONTEXT = "request.json", "context"
+
 EXIT_OK = 0
 EXIT_MISSED = 3
 """``lookup`` found some of the steps: a full answer, but not one to remember."""

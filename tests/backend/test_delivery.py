@@ -52,6 +52,14 @@ def empty(backend: Backend) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+def push_and_empty(backend: Backend) -> None:
+    """After it, only the registry has the layers."""
+    (published,) = backend.publish("app:image")
+    assert published.process
+    assert 0 == backend.process(published.process.process).exit_code
+    empty(backend)
+
+
 def stored(backend: Backend) -> List[bool]:
     """Of each layer of the image, whether the store has it."""
     store = Store(str(backend.caches / "kaniko_store"))
@@ -125,10 +133,7 @@ def test_layers_that_the_target_has_are_not_made_anew_for_it(
     """The store is empty, and the registry has them already: from a push of before."""
     backend = machine(tmp_path, registry)
     write(backend)
-    (published,) = backend.publish("app:image")
-    assert published.process
-    assert 0 == backend.process(published.process.process).exit_code
-    empty(backend)
+    push_and_empty(backend)
     backend.new_session()
     backend.calls()
     backend.publish("app:image")
@@ -141,10 +146,7 @@ def test_one_target_takes_from_another_what_nobody_else_has(
 ) -> None:
     backend = machine(tmp_path, registry)
     write(backend)
-    (published,) = backend.publish("app:image")
-    assert published.process
-    assert 0 == backend.process(published.process.process).exit_code
-    empty(backend)
+    push_and_empty(backend)
     entry = {"address": registry.address, "insecure": True, "default": True}
     with running_registry(tmp_path / "other") as other:
         both = {"r": entry, "s": {**entry, "address": other.address}}

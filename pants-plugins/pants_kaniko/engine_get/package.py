@@ -48,7 +48,7 @@ async def package_target(field_set: KanikoPackageFieldSet) -> BuiltPackage:
     output.check_formats(formats, planned.handle)
     found = await Get(StandingSteps, LookupCall(planned.handle))
     build, lines = BuildImage(planned.handle, 0), found.lines
-    if not is_whole(build, found.steps):
+    if not is_whole(build, found.steps):  # else nothing here depends on the run: see `BuildImage`
         build, lines = replace(build, run=await Get(RunId)), ()
     request = PackageImage(planned, build, formats, path, lines)
     return await Get(BuiltPackage, PackageImage, request)
