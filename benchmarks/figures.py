@@ -43,11 +43,12 @@ class Bench:
         self.code = copy_code(directory / "code")
         self.machines: Dict[str, Machine] = {}
 
-    def machine(self, name: str) -> Machine:
+    def machine(self, name: str, *, resident: bool = True) -> Machine:
         if name not in self.machines:
             _say(f"machine {name} starts")
             root = self.directory / name
-            self.machines[name] = Machine.make(root, self.registry.address, self.code)
+            made = Machine.make(root, self.registry.address, self.code, resident=resident)
+            self.machines[name] = made
         return self.machines[name]
 
     def bare(self, name: str) -> Machine:
@@ -73,7 +74,9 @@ FIGURES: Dict[str, Callable[[Bench], List[Row]]] = {
     "parts": lambda b: executor.parts_of_a_step(b.machine("A"), b.bases[1]),
     "planning": lambda b: planning.parts(b.machine("A"), b.code),
     "layers": lambda b: layers.limits(b.machine("A")),
-    "memory": lambda b: memory.peaks(b.machine("A"), b.machine("B"), b.bases[1]),
+    "memory": lambda b: memory.peaks(
+        b.machine("C", resident=False), b.machine("D", resident=False), b.bases[1]
+    ),
 }
 
 

@@ -25,6 +25,7 @@ pythonpath = ["{code}/pants-plugins", "{code}/python"]
 plugins = ["dockerfile-parse==2.0.1"]
 backend_packages = ["pants_kaniko"]
 process_execution_local_parallelism = 8  # as the README says for stages that wait; the default is one for each core
+process_execution_local_enable_nailgun = {resident}
 
 [kaniko.registries.here]
 address = "{registry}"
@@ -40,9 +41,13 @@ TRACER = """\
 import resource, subprocess, sys
 code = subprocess.call(["{python}", *sys.argv[1:]])
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-main = next((at for at, word in enumerate(sys.argv) if word.endswith("main.py")), None)
+words = iter(sys.argv)
+any(word.endswith("main.py") for word in words)
+called = next(words, "-")
+if called == "-cp":
+    called = [next(words) for _ in range(3)][-1]
 with open("{log}", "a") as log:
-    log.write(f"{{sys.argv[main + 1] if main else '-'}} {{peak}}\\n")
+    log.write(f"{{called}} {{peak}}\\n")
 sys.exit(code)
 """
 
@@ -87,20 +92,22 @@ class Machine:
     registry: str
 
     @staticmethod
-    def bare(root: Path, registry: str, code: Path) -> Machine:
+    def bare(root: Path, registry: str, code: Path, *, resident: bool = True) -> Machine:
         """On which nothing has run yet.
 
         :param code: what `copy_code` made.
+        :param resident: False where each call of the executor is to be a process of its own, for `traced`.
         """
         made = Machine(root, registry)
-        made.write("pants.toml", PANTS_TOML.format(code=code, registry=registry))
+        toml = PANTS_TOML.format(code=code, registry=registry, resident=str(resident).lower())
+        made.write("pants.toml", toml)
         (root / "tmp").mkdir()
         return made
 
     @staticmethod
-    def make(root: Path, registry: str, code: Path) -> Machine:
+    def make(root: Path, registry: str, code: Path, *, resident: bool = True) -> Machine:
         """With Pants started and the executor made, neither of which is part of most figures; as `bare`."""
-        made = Machine.bare(root, registry, code)
+        made = Machine.bare(root, registry, code, resident=resident)
         made.image("warm", "FROM scratch\nCOPY file /\n", {"file": "warm"})
         made.package("warm")
         return made
@@ -177,7 +184,7 @@ class Machine:
 
     @contextlib.contextmanager
     def traced(self) -> Iterator[List[Call]]:
-        """The processes of the executor that run inside the block are in the list after it."""
+        """The processes of the executor that run inside the block are in the list after it. It must not be resident."""
         calls: List[Call] = []
         (link,) = (self.root / "caches" / "kaniko_pythons").iterdir()
         python, log = os.readlink(link), self.root / "calls"

@@ -18,11 +18,20 @@ class Executor:
     :param python: the interpreter that `digest` was made for, by its absolute path.
     :param link: a link to it in a named cache, relative to the sandbox; "" for none. Processes are started through it, so
         that where a user keeps interpreters is no part of their keys.
+    :param resident: whether it may stay as a server (see executor_server.py): this is Linux.
     """
 
     digest: Digest
     python: str
     link: str = ""
+    resident: bool = False
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """The daemon of Pants that this is; `name` is no other's."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,7 @@ class ExecutorCall:
     :param pure: False for what reaches registries: it gets the user's environment.
     :param files: the sandbox besides the request.
     :param outputs: files to capture; none for a call that answers on stdout.
-    :param salt: part of the environment, so that equal requests are run again.
+    :param salt: part of the command line, so that equal requests are run again.
     """
 
     subcommand: str

@@ -15,7 +15,7 @@ from _frozen_importlib_external import ExtensionFileLoader
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
-    from typing import Any, Optional
+    from typing import Any, Callable, List, Optional
 
 HERE = sys.path[0] if sys.path[0].startswith("/") else f"{posix.getcwd()}/{sys.path[0]}"
 STDLIB = str(sys.modules["encodings"].__file__).rpartition("/encodings/")[0]
@@ -63,18 +63,33 @@ class Bundle:
         exec(marshal.loads(code), module.__dict__)  # noqa: S102, S302 - as above
 
 
+def run(main: "Callable[[List[str]], int]") -> None:
+    """Do what the command line asks for: one call of `main`, or to be a server that makes such calls."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == [
+        "-cp"
+    ]:  # the form that Pants wants where a server may be used: -cp DIRECTORY NAME ARGUMENT ...
+        # pants: no-infer-dep
+        from executor_server import SERVER, Server  # type: ignore[import-not-found]
+
+        if arguments[2] == SERVER:
+            Server(main).serve()
+        arguments = arguments[3:]
+    code = main(arguments)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    posix._exit(
+        code
+    )  # all files are closed; taking the interpreter down in good order would be 5 % of a small step
+
+
 def start() -> None:
     gc.set_threshold(GARBAGE)
     sys.path[0] = HERE
     sys.meta_path.insert(0, Bundle(f"{HERE}/{BUNDLE}"))
     from imagebuild.cli import main
 
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    posix._exit(
-        code
-    )  # all files are closed; taking the interpreter down in good order would be 5 % of a small step
+    run(main)
 
 
 if __name__ == "__main__":

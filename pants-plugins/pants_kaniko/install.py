@@ -42,7 +42,7 @@ UNUSED_FILES = (
 # reads the metadata of installed packages to see whether it could speak HTTP/2.
 EMPTIED = ("requests/__init__.py", "urllib3/contrib/socks.py", "urllib3/http2/__init__.py")
 BUNDLE = "modules.bin"
-# Package -> what its modules get in the bundle instead of modules that load slowly. `_signal` is the C part of `signal`.
+# Package -> what its modules get in the bundle instead of modules that load slowly. `_signal` and `_socket` are the C parts.
 LEAN = {
     "imagebuild": {
         **{name: f"lean_{name}" for name in ("contextlib", "functools", "hashlib", "json")},
@@ -51,6 +51,7 @@ LEAN = {
         "typing": "lean_typing",
     },
     "dataclasses": {"typing": "lean_typing"},
+    "executor_server": {"contextlib": "lean_contextlib", "signal": "_signal", "socket": "_socket"},
     "urllib3": {"json": "lean_json", "logging": "lean_logging", "re": "lean_re"},
     **{name: {"re": "lean_re"} for name in ("email", "http", "requests", "urllib")},
 }
@@ -94,7 +95,7 @@ def install(pex: str, sources: str, target: str, core: str = "") -> None:
         with open(core, "rb") as file:
             version, read = marshal.loads(file.read())  # noqa: S302 - this script wrote it
         codes = read if version == sys.version else {}
-    recorder = record(target, (*USED, "zstandard"), PARSER, codes)
+    recorder = record(target, (*USED, "zstandard", "executor_server"), PARSER, codes)
     recorder.write(os.path.join(target, BUNDLE))
 
 

@@ -17,7 +17,7 @@ from imagebuild.oci.hash import Hash
 from pants_kaniko.calls import ExecutorAnswer
 from pants_kaniko.plans import BasesRequest, ImageName, PlanHandle, RemotesRequest, step_title
 from pants_kaniko.requests import BUILT, LOCAL, REGISTRY, BuildStep, BuiltStep
-from pants_kaniko.shapes import EXIT_MISSED, EXIT_OK
+from pants_kaniko.shapes import EXIT_OK
 
 _PYTHON_FAILED = 1
 
@@ -58,7 +58,7 @@ def result_of(answer: ExecutorAnswer) -> bytes:
 
     :raises ImageBuildFailed: when it did not, with the text that it printed.
     """
-    if answer.exit_code not in (EXIT_OK, EXIT_MISSED):
+    if answer.exit_code != EXIT_OK:
         raise ImageBuildFailed(said(answer))
     return answer.result
 
@@ -91,7 +91,7 @@ def remotes_of(answer: ExecutorAnswer, request: RemotesRequest) -> bytes:
 
 def step_result_of(answer: ExecutorAnswer, handle: PlanHandle, number: int) -> bytes:
     """As `result_of`, for a call that speaks for one step."""
-    if answer.exit_code not in (EXIT_OK, EXIT_MISSED):
+    if answer.exit_code != EXIT_OK:
         raise explain_failure(handle, number, answer)
     return answer.result
 

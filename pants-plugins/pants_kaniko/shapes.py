@@ -20,7 +20,7 @@ from imagebuild.llb.plan import WantedImage
 from imagebuild.oci.hash import Hash
 from imagebuild.registry.options import RegistryOptions
 from pants_kaniko import remotes
-from pants_kaniko.calls import Executor, ExecutorCall
+from pants_kaniko.calls import Daemon, Executor, ExecutorCall
 from pants_kaniko.plans import Entry, PlanHandle, step_title
 from pants_kaniko.ready import Ready
 from pants_kaniko.requests import BuildStep, BuiltStep
@@ -35,8 +35,8 @@ CACHES = {STORE: STORE, PYTHONS: PYTHONS}
 REQUEST, CONTEXT = "request.json", "context"
 
 EXIT_OK = 0
-EXIT_MISSED = 3
-"""``lookup`` found some of the steps: a full answer, but not one to remember."""
+EXIT_FOR_NOW = 3
+"""A full answer, but not one to remember: Pants' engine and its caches keep what ended with 0."""
 EXIT_LAYER_MISSING = 74
 
 PYTHON_FLAGS = ("-s", "-S", "-E", "-B", "-X", "utf8")
@@ -44,12 +44,19 @@ PYTHON_FLAGS = ("-s", "-S", "-E", "-B", "-X", "utf8")
 `warnings` would be loaded for it, and with that a fifth of what a small step loads."""
 
 
-def executor_argv(executor: Executor, subcommand: str, root: str = "") -> Tuple[str, ...]:
+SERVER_FLAGS = ("-cp", EXECUTOR_DIR, "kaniko-executor")
+"""How a command line that a server may run is split: in front what starts the server, behind what it is asked."""
+
+
+def executor_argv(
+    executor: Executor, subcommand: str, root: str = "", server: Tuple[str, ...] = ()
+) -> Tuple[str, ...]:
     """:param root: the sandbox, with a slash at its end, where it is not the working directory."""
     return (
         f"{root}{executor.link}" if executor.link else executor.python,
         *PYTHON_FLAGS,
         f"{root}{EXECUTOR_DIR}/{MAIN}",
+        *server,
         subcommand,
         "--store",
         f"{root}{STORE}",
@@ -58,30 +65,36 @@ def executor_argv(executor: Executor, subcommand: str, root: str = "") -> Tuple[
     )
 
 
-def unlinked(executor: Executor) -> Executor:
-    """The executor, started by its interpreter's own path."""
-    return replace(executor, link="")
+def alone(executor: Executor) -> Executor:
+    """The executor, started for each call by its interpreter's own path."""
+    return replace(executor, link="", resident=False)
 
 
 def process(
-    executor: Executor, call: ExecutorCall, digest: Digest, env: Mapping[str, str]
+    executor: Executor, call: ExecutorCall, digest: Digest, env: Mapping[str, str], daemon: Daemon
 ) -> Process:
-    """:param digest: the request and the files of `call`.
+    """A process that the resident executor serves, if there is one (see executor_server.py).
+
+    Pants gives processes of other scopes than `SUCCESSFUL` a key that is never the same, and with that a server each. So
+    what is for one run only ends with an exit code that nothing remembers, and what is for one daemon has its name.
+
+    :param digest: the request and the files of `call`.
     :param env: for effects; a pure call gets none of it.
     """
-    variables = {} if call.pure else dict(env)
-    if call.salt:
-        variables["KANIKO_SALT"] = call.salt
+    once = call.scope == ProcessCacheScope.PER_SESSION
+    of_daemon = call.scope == ProcessCacheScope.PER_RESTART_SUCCESSFUL
+    salt = " of ".join(filter(None, (call.salt, daemon.name if of_daemon else "")))
+    options = (*(("--salt", salt) if salt else ()), *(("--once",) if once else ()))
     return Process(
-        executor_argv(executor, call.subcommand),
+        (*executor_argv(executor, call.subcommand, server=SERVER_FLAGS), *options),
         description=call.description,
         level=LogLevel.DEBUG,
         input_digest=digest,
         immutable_input_digests={EXECUTOR_DIR: executor.digest},
+        use_nailgun=(EXECUTOR_DIR,) if executor.resident else (),
         append_only_caches=CACHES,
-        env=FrozenDict(variables),
+        env=FrozenDict({} if call.pure else env),
         output_files=call.outputs,
-        cache_scope=call.scope,
     )
 
 

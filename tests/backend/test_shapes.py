@@ -7,7 +7,7 @@ from typing import Callable
 
 import pytest
 from pants.engine.fs import EMPTY_DIGEST, FileDigest, FileEntry
-from pants.engine.process import ProcessCacheScope
+from pants.engine.process import Process, ProcessCacheScope
 
 from imagebuild import canonical
 from imagebuild.execute.pure_requests import ExportRequest, StepRequest
@@ -16,7 +16,7 @@ from imagebuild.llb.keys import content_step
 from imagebuild.llb.plan import WantedImage
 from imagebuild.oci.descriptor import Descriptor, Layer
 from pants_kaniko import delivery, output, shapes, stack
-from pants_kaniko.calls import Executor, ExecutorCall
+from pants_kaniko.calls import Daemon, Executor, ExecutorCall
 from pants_kaniko.ready import Ready
 from pants_kaniko.requests import BuildStep
 from support.planned import (
@@ -41,12 +41,16 @@ def export_call() -> ExecutorCall:
     return output.export_call((LayerSource(layer("x"), (f"{REGISTRY_HOST}/cache",)),), 0)
 
 
+def of(call: ExecutorCall, executor: Executor = EXECUTOR) -> Process:
+    return shapes.process(executor, call, EMPTY_DIGEST, SECRETS, Daemon("daemon 1"))
+
+
 @pytest.mark.parametrize("call", [step_call, export_call])
 def test_a_pure_call_has_nothing_of_the_user_or_a_registry(
     call: Callable[[], ExecutorCall]
 ) -> None:
     made = call()
-    process = shapes.process(EXECUTOR, made, EMPTY_DIGEST, SECRETS)
+    process = of(made)
 
     assert {} == dict(process.env)
     assert ProcessCacheScope.SUCCESSFUL == process.cache_scope
@@ -58,7 +62,7 @@ def test_a_pure_call_has_nothing_of_the_user_or_a_registry(
 def test_an_effect_gets_the_environment() -> None:
     call = shapes.lookup_call(handle())
 
-    assert SECRETS == dict(shapes.process(EXECUTOR, call, EMPTY_DIGEST, SECRETS).env)
+    assert SECRETS == dict(of(call).env)
 
 
 def test_a_step_is_told_what_is_hashed_and_no_line() -> None:
@@ -80,16 +84,44 @@ def test_the_sandbox_of_a_step_holds_what_it_selects() -> None:
 
 
 def test_an_attempt_has_a_salt() -> None:
-    assert {} == dict(
-        shapes.process(
-            EXECUTOR, output.export_call((LayerSource(layer("x")),), 0), EMPTY_DIGEST, {}
-        ).env
+    first, third = (
+        of(output.export_call((LayerSource(layer("x")),), attempt)).argv for attempt in (0, 2)
     )
-    assert {"KANIKO_SALT": "attempt 2"} == dict(
-        shapes.process(
-            EXECUTOR, output.export_call((LayerSource(layer("x")),), 2), EMPTY_DIGEST, {}
-        ).env
-    )
+
+    assert (*first, "--salt", "attempt 2") == third
+
+
+def test_what_starts_a_server_is_the_same_for_every_call_of_its_kind() -> None:
+    """Pants tells servers apart by what is before the name, the environment and the files that a server keeps."""
+    first, second = of(step_call()), of(export_call())
+    at = first.argv.index("-cp")
+
+    assert first.argv[: at + 3] == second.argv[: at + 3]
+    assert ("step", "export") == (first.argv[at + 3], second.argv[at + 3])
+    assert (shapes.EXECUTOR_DIR,) == first.use_nailgun == second.use_nailgun
+
+
+def test_a_call_for_one_run_is_served_and_not_remembered() -> None:
+    once = replace(step_call(), scope=ProcessCacheScope.PER_SESSION)
+    process = of(once)
+
+    assert ProcessCacheScope.SUCCESSFUL == process.cache_scope
+    assert "--once" == process.argv[-1]
+    assert process.use_nailgun
+
+
+def test_what_the_daemon_alone_remembers_has_its_name() -> None:
+    lasting = replace(step_call(), scope=ProcessCacheScope.PER_RESTART_SUCCESSFUL)
+    again = replace(lasting, salt="attempt 2")
+
+    assert ("--salt", "daemon 1") == of(lasting).argv[-2:]
+    assert ("--salt", "attempt 2 of daemon 1") == of(again).argv[-2:]
+    assert of(lasting) != shapes.process(EXECUTOR, lasting, EMPTY_DIGEST, {}, Daemon("daemon 2"))
+    assert ProcessCacheScope.SUCCESSFUL == of(lasting).cache_scope
+
+
+def test_an_executor_that_is_alone_has_no_server() -> None:
+    assert () == of(step_call(), shapes.alone(EXECUTOR)).use_nailgun
 
 
 def test_an_attempt_of_another_run_is_another_call() -> None:
@@ -158,9 +190,9 @@ def test_small_layers_are_exported_together_and_a_large_one_alone() -> None:
 
 def test_where_the_interpreter_lies_is_no_part_of_a_key() -> None:
     linked = Executor(EMPTY_DIGEST, "/home/canary/python", "kaniko_pythons/abc")
-    process = shapes.process(linked, step_call(), EMPTY_DIGEST, {})
+    process = of(step_call(), linked)
 
     assert "kaniko_pythons/abc" == process.argv[0]
     assert "canary" not in " ".join(process.argv)
     assert "{chroot}/kaniko_pythons/abc" == delivery.run_args(linked)[0]
-    assert "/home/canary/python" == shapes.executor_argv(shapes.unlinked(linked), "step")[0]
+    assert "/home/canary/python" == shapes.executor_argv(shapes.alone(linked), "step")[0]

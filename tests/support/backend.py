@@ -31,7 +31,7 @@ from pants.engine.target import InferredDependencies, Target
 from pants.testutil.rule_runner import RuleRunner
 
 from pants_kaniko import register
-from pants_kaniko.calls import Executor
+from pants_kaniko.calls import Executor, ExecutorAnswer, ExecutorCall
 from pants_kaniko.checks import KanikoCheckRequest
 from pants_kaniko.engine_get import dependencies, executor, publish, run, tailor
 from pants_kaniko.package_types import BuiltKanikoImage, KanikoPackageFieldSet
@@ -44,14 +44,19 @@ import os, sys
 
 sys.path[:0] = {path!r}
 from imagebuild.cli import main
+from pants_kaniko import executor_main, executor_server
 
-code = main()
-with open("kaniko_store/{log}", "a") as log:
-    log.write(sys.argv[1] + "\\n")
-if os.path.exists(f"kaniko_store/after.{{sys.argv[1]}}"):
-    with open(f"kaniko_store/after.{{sys.argv[1]}}") as script:
-        exec(script.read())
-sys.exit(code)
+def logged(arguments):
+    code = main(arguments)
+    with open("kaniko_store/{log}", "a") as log:
+        log.write(arguments[0] + "\\n")
+    if os.path.exists(f"kaniko_store/after.{{arguments[0]}}"):
+        with open(f"kaniko_store/after.{{arguments[0]}}") as script:
+            exec(script.read())
+    return code
+
+sys.modules["executor_server"] = executor_server
+executor_main.run(logged)
 """
 
 
@@ -59,7 +64,7 @@ sys.exit(code)
 async def executor_of_this_checkout() -> Executor:
     path = [entry for entry in sys.path if entry]
     main = FileContent("main.py", MAIN.format(path=path, log=LOG).encode())
-    return Executor(await Get(Digest, CreateDigest([main])), sys.executable)
+    return Executor(await Get(Digest, CreateDigest([main])), sys.executable, resident=True)
 
 
 class Backend:
@@ -195,6 +200,7 @@ def _rules() -> Iterable[Any]:
         QueryRule(RunRequest, [run.KanikoRunFieldSet]),
         QueryRule(InferredDependencies, [dependencies.InferKanikoDependencies]),
         QueryRule(DigestContents, [Digest]),
+        QueryRule(ExecutorAnswer, [ExecutorCall]),
         QueryRule(FallibleProcessResult, [Process]),
         QueryRule(PutativeTargets, [tailor.PutativeKanikoTargetsRequest]),
     ]

@@ -32,7 +32,7 @@ from pants_kaniko.requests import (
 )
 
 HERE = Platform("linux", "amd64")
-EXECUTOR = Executor(EMPTY_DIGEST, "/usr/bin/python3")
+EXECUTOR = Executor(EMPTY_DIGEST, "/usr/bin/python3", resident=True)
 SECRETS = {
     "HOME": "/home/canary",
     "DOCKER_CONFIG": "/home/canary/.docker",

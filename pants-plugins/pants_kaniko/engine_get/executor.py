@@ -18,6 +18,7 @@ from pants.engine.fs import (
     MergeDigests,
     RemovePrefix,
 )
+from pants.engine.platform import Platform
 from pants.engine.process import Process, ProcessResult
 from pants.engine.rules import Get, MultiGet, collect_rules, rule
 from pants.util.logging import LogLevel
@@ -26,6 +27,8 @@ import imagebuild
 from pants_kaniko import executor_setup, shapes
 from pants_kaniko.calls import Executor
 from pants_kaniko.subsystem import KanikoExecutor
+
+LINUX = (Platform.linux_arm64, Platform.linux_x86_64)
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ async def compiled_core(
 
 
 @rule(desc="Prepare the image executor", level=LogLevel.INFO)
-async def executor(tool: KanikoExecutor, sources: ExecutorSources) -> Executor:
+async def executor(tool: KanikoExecutor, sources: ExecutorSources, platform: Platform) -> Executor:
     request = tool.loose_pex_request()
     libraries, core = await MultiGet(  # the libraries mostly wait for the package index
         Get(Pex, PexRequest, request),
@@ -88,7 +91,7 @@ async def executor(tool: KanikoExecutor, sources: ExecutorSources) -> Executor:
         executor_setup.install_process(core.python.path, libraries.name, digest),
     )
     installed = await Get(Digest, RemovePrefix(made.output_digest, shapes.EXECUTOR_DIR))
-    return Executor(installed, core.python.path, core.link)
+    return Executor(installed, core.python.path, core.link, platform in LINUX)
 
 
 def rules() -> Iterable[Any]:

@@ -134,7 +134,7 @@ async def record_steps(request: RecordSteps) -> Recorded:
     if call is None:
         return Recorded()
     answer = await Get(ExecutorAnswer, ExecutorCall, call)
-    if answer.exit_code not in (shapes.EXIT_OK, shapes.EXIT_MISSED):
+    if answer.exit_code != shapes.EXIT_OK:
         logger.warning(report.not_recorded(request.handle, answer))
         return Recorded()
     result = canonical.loads(RecordResult, answer.result)

@@ -199,7 +199,7 @@ def _main(arguments: List[str]) -> int:
     outcome = run(Invocation(_read(options.request), options.store, options.arguments))
     if outcome.result is not None:
         _write(options.result, canonical.dumps(outcome.result))
-    return outcome.exit_code
+    return outcome.exit_code or (EXIT_NOT_FOR_LONG if options.once else 0)
 
 
 @dataclass(frozen=True)
@@ -211,23 +211,31 @@ class Options:
     request: str = "-"
     result: str = "-"
     arguments: Tuple[str, ...] = ()
+    once: bool = False
 
 
 def _plain_options(arguments: List[str]) -> Optional[Options]:
     """The form in which the backend calls, read without argparse: loading that takes longer than many a step."""
-    if not arguments or arguments[0] not in SUBCOMMANDS or len(arguments) % 2 == 0:
+    once = arguments[-1:] == ["--once"]
+    plain = arguments[:-1] if once else arguments
+    if not plain or plain[0] not in SUBCOMMANDS or len(plain) % 2 == 0:
         return None
-    flags = dict(zip(arguments[1::2], arguments[2::2]))
-    if flags.keys() - {"--request", "--result"} != {"--store"}:
+    flags = dict(zip(plain[1::2], plain[2::2]))
+    if flags.keys() - {"--request", "--result", "--salt"} != {"--store"}:
         return None
     request, result = flags.get("--request", "-"), flags.get("--result", "-")
-    return Options(arguments[0], flags["--store"], request, result)
+    return Options(plain[0], flags["--store"], request, result, once=once)
 
 
 def _parsed_options(arguments: List[str]) -> Options:
     options, rest = _parser().parse_known_args(arguments)
     return Options(
-        options.subcommand, options.store, options.request, options.result, _after_dashes(rest)
+        options.subcommand,
+        options.store,
+        options.request,
+        options.result,
+        _after_dashes(rest),
+        options.once,
     )
 
 
@@ -272,4 +280,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--result", default="-", metavar="FILE", help='result as JSON; "-": stdout')
     parser.add_argument("--store", required=True, metavar="DIR", help="the local store")
+    parser.add_argument("--salt", metavar="TEXT", help="makes this call another one for a cache")
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help=f"end with {EXIT_NOT_FOR_LONG} instead of 0, so that no cache keeps the result",
+    )
     return parser

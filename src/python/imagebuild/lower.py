@@ -12,7 +12,7 @@ numbers the steps, and keeps what is hashed apart from where it came from.
 
 from __future__ import annotations
 
-from typing import AbstractSet, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import AbstractSet, Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from imagebuild.dockerfile.context import Context
 from imagebuild.dockerfile.instructions.base import Instruction
@@ -205,7 +205,8 @@ class _Lowering:
     def _planned(
         self, stage: Stage, instruction: Instruction, parent: State, change: Change
     ) -> StageState:
-        state, number = change.state, None
+        news: Dict[str, Any] = {}
+        number = None
         if change.op is not None:
             number = len(self.steps)
             inputs = tuple(map(self._input, change.inputs))
@@ -213,11 +214,11 @@ class _Lowering:
             self.steps.append(PlannedStep(change.op, parent, inputs, platform))
             text = " ".join(instruction.text.split())
             self.origins.append(Origin(instruction.source, text, stage.label))
-            state = evolve(state, tree=State(step=number))
-        if change.created_by is None:
-            return state
-        entry = PlannedHistory(change.created_by, number, HISTORY_COMMENT)
-        return evolve(state, history=(*state.history, entry))
+            news["tree"] = State(step=number)
+        if change.created_by is not None:
+            entry = PlannedHistory(change.created_by, number, HISTORY_COMMENT)
+            news["history"] = (*change.state.history, entry)
+        return evolve(change.state, **news) if news else change.state
 
     def _input(self, item: Union[StepInput, RemoteSource]) -> StepInput:
         """What is fetched is a tree behind those of the images."""
