@@ -15,7 +15,7 @@ import io
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any, BinaryIO, Callable, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from imagebuild.cache import record as records
 from imagebuild.cache.record import LayerRecord
@@ -26,6 +26,7 @@ from imagebuild.oci.descriptor import Descriptor, Layer
 from imagebuild.oci.hash import Hash
 from imagebuild.oci.reference import Repository
 from imagebuild.registry.client import RegistryClient
+from imagebuild.registry.concurrency import concurrently
 
 CREATED = "org.opencontainers.image.created"
 MAX_RECORD_BYTES = 1 << 20
@@ -42,6 +43,19 @@ class CachedRecord:
 
     record: LayerRecord
     index: Optional[Descriptor]
+
+
+@dataclass(frozen=True)
+class Blob:
+    """What is to be pushed; see `RegistryClient.push_blob`."""
+
+    descriptor: Descriptor
+    open: OpenBlob
+    mount_from: Tuple[Repository, ...] = ()
+
+    @staticmethod
+    def of(descriptor: Descriptor, content: bytes) -> Blob:
+        return Blob(descriptor, lambda: io.BytesIO(content))
 
 
 class RegistryCache:
@@ -91,19 +105,14 @@ class RegistryCache:
 
         :returns: the bytes of layer that had to be uploaded.
         """
-        uploaded = 0
-        if record.layer:
-            descriptor = record.layer.descriptor
-            how = self._client.push_blob(
-                self.repository, descriptor, open_layer, mount_from=tuple(mount_from)
-            )
-            uploaded = descriptor.size if how == "uploaded" else 0
-        layers = (record.layer.descriptor,) if record.layer else ()
+        layers = (
+            [Blob(record.layer.descriptor, open_layer, tuple(mount_from))] if record.layer else []
+        )
         tags = [_index_tag(record.layer.diff_id)] if record.layer and index else []
         tags.append(_op_tag(record.bare_key))
         tags += [key.hex for key in (record.content_key, record.input_key) if key]
-        self._put(dumps(record), layers, index, tags)
-        return uploaded
+        how = self._put(dumps(record), layers, index, tags)
+        return layers[0].descriptor.size if layers and how[0] == "uploaded" else 0
 
     def knows_op(self, bare_key: Hash) -> bool:
         """Whether a step with this op was ever recorded here, over whatever layers."""
@@ -116,7 +125,7 @@ class RegistryCache:
 
     def put_index(self, layer: Layer, index: Tuple[Descriptor, bytes]) -> None:
         """File the index of a base layer, so that others can plan on the layer without having it."""
-        self._put(_names(layer.diff_id), (), index, [_index_tag(layer.diff_id)])
+        self._put(_names(layer.diff_id), [], index, [_index_tag(layer.diff_id)])
 
     def has_index(self, diff_id: Hash) -> bool:
         return self._client.head_manifest(self.repository, _index_tag(diff_id)) is not None
@@ -149,29 +158,36 @@ class RegistryCache:
     def _put(
         self,
         data: bytes,
-        layers: Tuple[Descriptor, ...],
+        layers: Sequence[Blob],
         index: Optional[Tuple[Descriptor, bytes]],
         tags: Sequence[str],
-    ) -> None:
-        config = Descriptor(media_types.RECORD, Hash.of(data), len(data))
-        blobs = [(config, data)] + ([index] if index else [])
-        if not layers and not index:
-            blobs.append((EMPTY, EMPTY_BLOB))
-        for descriptor, content in blobs:
-            self._client.push_blob(self.repository, descriptor, _opener(content))
-        others = tuple(descriptor for descriptor, _ in blobs[1:])
+    ) -> List[str]:
+        """Blobs at once, and then tags: to a registry that is far away, each would wait for the one before.
+
+        :returns: how each blob came to be there, first those of `layers`.
+        """
+        config = Blob.of(Descriptor(media_types.RECORD, Hash.of(data), len(data)), data)
+        indexes = [Blob.of(*index)] if index else []
+        below = [*layers, *indexes] if layers or index else [Blob.of(EMPTY, EMPTY_BLOB)]
+        how = concurrently(self._push, [*below, config])
         document: Dict[str, Any] = {
             "schemaVersion": 2,
             "mediaType": media_types.OCI_MANIFEST,
-            "config": {**config.to_json(), "data": base64.b64encode(data).decode()},
-            "layers": [descriptor.to_json() for descriptor in layers + others],
+            "config": {**config.descriptor.to_json(), "data": base64.b64encode(data).decode()},
+            "layers": [blob.descriptor.to_json() for blob in below],
             "annotations": {
                 CREATED: self._now().astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
             },
         }
         raw = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-        for tag in tags:
-            self._client.put_manifest(self.repository, tag, media_types.OCI_MANIFEST, raw)
+        put = self._client.put_manifest
+        concurrently(lambda tag: put(self.repository, tag, media_types.OCI_MANIFEST, raw), tags)
+        return how
+
+    def _push(self, blob: Blob) -> str:
+        return self._client.push_blob(
+            self.repository, blob.descriptor, blob.open, mount_from=blob.mount_from
+        )
 
 
 def _embedded(document: Mapping[str, Any]) -> bytes:
@@ -220,7 +236,3 @@ def _is_about(document: Mapping[str, Any], diff_id: Hash) -> bool:
 
 def _names(diff_id: Hash) -> bytes:
     return dumps({"index_of": diff_id})
-
-
-def _opener(content: bytes) -> OpenBlob:
-    return lambda: io.BytesIO(content)

@@ -7,17 +7,7 @@ import sys
 import time
 from contextlib import closing
 from datetime import datetime, timezone
-from typing import (
-    TYPE_CHECKING,
-    Callable,
-    ContextManager,
-    Iterable,
-    List,
-    Mapping,
-    Optional,
-    Tuple,
-    TypeVar,
-)
+from typing import TYPE_CHECKING, ContextManager, Mapping, Optional, Tuple
 
 from imagebuild.store.store import Store
 
@@ -27,23 +17,6 @@ if TYPE_CHECKING:
     from imagebuild.registry.client import RegistryClient
     from imagebuild.registry.options import RegistryOptions
     from imagebuild.registry.transport import Transport
-
-CONCURRENCY = 8
-"""Requests in flight at once: enough to hide a registry's latency, few enough not to be throttled."""
-
-T = TypeVar("T")
-Result = TypeVar("Result")
-
-
-def concurrently(work: Callable[[T], Result], items: Iterable[T]) -> List[Result]:
-    """What `work` gives for each item, in their order, several at once. The first error ends it."""
-    every = tuple(items)
-    if len(every) < 2:
-        return [work(item) for item in every]
-    from concurrent.futures import ThreadPoolExecutor  # a small step's worth of modules
-
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
-        return list(pool.map(work, every))
 
 
 class Effects:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Callable, Iterable, Optional, Sequence, Tuple
 
 from imagebuild.errors import MalformedError, NotFoundError
-from imagebuild.execute.effects import Effects, concurrently
+from imagebuild.execute.effects import Effects
 from imagebuild.execute.requests import FetchRequest, FetchResult, LayerSource
 from imagebuild.oci.hash import Hash
 from imagebuild.oci.reference import Repository
+from imagebuild.registry.concurrency import concurrently
 from imagebuild.store.store import Store
 
 MAX_INDEX_BYTES = 64 << 20

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from imagebuild.errors import NotFoundError, RegistryError
-from imagebuild.execute.effects import Effects, concurrently
+from imagebuild.execute.effects import Effects
 from imagebuild.execute.requests import FetchRequest, FetchResult, LayerSource
 from imagebuild.oci.reference import Repository
 from imagebuild.registry.client import RegistryClient
+from imagebuild.registry.concurrency import concurrently
 
 
 def locate(request: FetchRequest, effects: Effects) -> FetchResult:

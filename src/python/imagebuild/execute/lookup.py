@@ -17,7 +17,7 @@ from imagebuild import canonical
 from imagebuild.cache.local import local_record
 from imagebuild.cache.record import LayerRecord
 from imagebuild.errors import RegistryError
-from imagebuild.execute.effects import Effects, concurrently
+from imagebuild.execute.effects import Effects
 from imagebuild.execute.readiness import ready_steps, stored_layers
 from imagebuild.execute.requests import Hit, LookupRequest, LookupResult
 from imagebuild.execute.select import selection_digest
@@ -25,6 +25,7 @@ from imagebuild.llb.keys import GraphBase, StepGraph, content_step, input_steps
 from imagebuild.llb.plan import ContextInput, State, TreeInput
 from imagebuild.llb.step import BareStep, InputStep, Step
 from imagebuild.oci.hash import Hash, chain_id
+from imagebuild.registry.concurrency import concurrently
 from imagebuild.store.store import Store
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import BinaryIO, Callable, Dict, List, Tuple
 
 from imagebuild.errors import LayerMissingError
-from imagebuild.execute.effects import Effects, concurrently
+from imagebuild.execute.effects import Effects
 from imagebuild.execute.fetch import fetch_blobs
 from imagebuild.execute.requests import LayerSource, PushRequest
 from imagebuild.oci import manifest as manifests
@@ -16,6 +16,7 @@ from imagebuild.oci.descriptor import Descriptor
 from imagebuild.oci.hash import Hash
 from imagebuild.oci.reference import ImageRef, Repository
 from imagebuild.registry.client import RegistryClient
+from imagebuild.registry.concurrency import concurrently
 from imagebuild.store.store import Store
 
 

@@ -6,11 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple
 
 from imagebuild.errors import RegistryError
-from imagebuild.execute.effects import concurrently
 from imagebuild.execute.fetch import cached_index
 from imagebuild.llb.ops import ExecOp
 from imagebuild.llb.plan import State, StepInput, TreeInput
 from imagebuild.oci.hash import Hash
+from imagebuild.registry.concurrency import concurrently
 
 if TYPE_CHECKING:
     from imagebuild.cache.registry import RegistryCache

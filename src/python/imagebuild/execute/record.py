@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Optional, Tuple
 from imagebuild import canonical
 from imagebuild.cache.record import LayerRecord
 from imagebuild.errors import ImageBuildError
-from imagebuild.execute.effects import Effects, concurrently
+from imagebuild.execute.effects import Effects
 from imagebuild.execute.requests import LayerSource, RecordRequest, RecordResult
 from imagebuild.oci import media_types
 from imagebuild.oci.descriptor import Descriptor, Layer
 from imagebuild.oci.hash import Hash
+from imagebuild.registry.concurrency import concurrently
 from imagebuild.store.store import Store
 
 if TYPE_CHECKING:

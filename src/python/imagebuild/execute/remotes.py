@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Iterator, Optional, Sequence, Tuple, Type, Typ
 
 from imagebuild import canonical
 from imagebuild.errors import MalformedError
-from imagebuild.execute.effects import Effects, concurrently
+from imagebuild.execute.effects import Effects
 from imagebuild.execute.pure_requests import SshSource
 from imagebuild.execute.requests import RemotesRequest, RemotesResult
 from imagebuild.llb.ops import SshMount
@@ -22,6 +22,7 @@ from imagebuild.llb.plan import GitSource, HttpSource, RemoteSource
 from imagebuild.llb.remote import identity, pinned
 from imagebuild.oci.descriptor import Layer
 from imagebuild.oci.hash import Hash
+from imagebuild.registry.concurrency import concurrently
 from imagebuild.store.scratch import exclusive
 from imagebuild.store.store import Store
 

@@ -14,7 +14,7 @@ from imagebuild.errors import (
     PlatformMissingError,
     RegistryError,
 )
-from imagebuild.execute.effects import Effects, concurrently
+from imagebuild.execute.effects import Effects
 from imagebuild.execute.requests import ResolveRequest, ResolveResult
 from imagebuild.llb.plan import ResolvedBase, UnreadImage, WantedImage
 from imagebuild.oci import manifest as manifests
@@ -23,6 +23,7 @@ from imagebuild.oci.descriptor import Descriptor, Layer, Platform
 from imagebuild.oci.hash import Hash
 from imagebuild.oci.manifest import Index, Manifest
 from imagebuild.oci.reference import ImageRef, Repository
+from imagebuild.registry.concurrency import concurrently
 from imagebuild.store.store import Store
 
 if TYPE_CHECKING:
