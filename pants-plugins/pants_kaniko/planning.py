@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Dict, Mapping, Tuple
+from typing import Dict, Mapping, Optional, Tuple
 
+from pants.engine.addresses import Address
 from pants.engine.target import Target
 
 from imagebuild import canonical
@@ -27,6 +28,7 @@ from pants_kaniko.naming import NameTemplates, Placeholders, cache_repository, i
 from pants_kaniko.plans import (
     BuildContext,
     DockerfileSource,
+    PinnedRemotes,
     Place,
     PlanHandle,
     PlannedImage,
@@ -59,6 +61,32 @@ class Draft:
     placeholders: Placeholders
     templates: NameTemplates
     credentials: Credentials
+
+
+@dataclass(frozen=True)
+class DraftedImage:
+    draft: Draft
+
+
+@dataclass(frozen=True)
+class LowerRequest:
+    """Plan the image of a target.
+
+    :param bases: what the images of its draft are.
+    :param remotes: what its remote sources mean; None before that was asked for.
+    """
+
+    address: Address
+    bases: Tuple[ResolvedBase, ...]
+    remotes: Optional[PinnedRemotes] = None
+
+
+@dataclass(frozen=True)
+class LoweredImage:
+    """:param asked: without a plan, what has to be asked for before there can be one."""
+
+    planned: Optional[PlannedImage] = None
+    asked: Optional[RemotesRequest] = None
 
 
 def environment_names(target: Target, options: KanikoSubsystem) -> Tuple[str, ...]:
@@ -160,16 +188,18 @@ def _lowered(draft: Draft, platform: Platform, bases: Tuple[ResolvedBase, ...]) 
     )
 
 
-def wanted_remotes(draft: Draft, plan: Plan) -> RemotesRequest:
-    """What has to be asked for before `plan` can be run."""
+def lowered_image(draft: Draft, request: LowerRequest) -> LoweredImage:
+    draft = further(draft, request.bases)
+    plans = lowered(draft, request.bases)
     how = settings(draft)
-    return remotes.wanted(plan, draft.dockerfile, how.epoch, how.ssh)
-
-
-def planned_image(draft: Draft, plans: Tuple[Plan, ...]) -> PlannedImage:
-    """:param plans: as `lowered` has them, with the trees of their remotes."""
+    if plans[0].remotes:
+        asked = remotes.wanted(plans[0], draft.dockerfile, how.epoch, how.ssh)
+        if request.remotes is None:
+            return LoweredImage(asked=asked)
+        answered = request.remotes
+        plans = tuple(remotes.with_remotes(plan, asked, answered) for plan in plans)
     names = image_names(draft.templates, draft.placeholders)
-    return PlannedImage(_handle(draft, plans, settings(draft)), names)
+    return LoweredImage(PlannedImage(_handle(draft, plans, how), names))
 
 
 def settings(draft: Draft) -> Settings:

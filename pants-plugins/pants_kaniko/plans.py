@@ -205,6 +205,11 @@ class PlanHandle:
 
 
 @dataclass(frozen=True)
+class DraftRequest:
+    address: Address
+
+
+@dataclass(frozen=True)
 class PlanRequest:
     address: Address
 

@@ -10,6 +10,9 @@ from imagebuild import canonical
 from imagebuild.execute.requests import ResolveRequest
 from pants_kaniko.calls import ExecutorAnswer, ExecutorCall
 from support.backend import Backend
+from support.base_image import image_of, push
+from support.registry import RealRegistry
+from support.tars import make_tar, member
 
 BUILD = 'kaniko_image(name="image", formats=["registry"])\n'
 PIDS = """\
@@ -75,3 +78,19 @@ def test_a_call_for_one_run_is_made_in_each(backend: Backend) -> None:
         made.append(backend.calls())
 
     assert [["resolve"], ["resolve"]] == made
+
+
+def test_changes_leave_the_server_alone(backend: Backend, registry: RealRegistry) -> None:
+    """The engine kills the server of a call that it calls off, as it does when it asks for what an earlier run wanted."""
+    base = f"{registry.address}/base/resident:1"
+    push(image_of([make_tar(member("etc/"))]), base)
+    prepared(backend, PIDS)
+    for call in ("resolve", "lookup", "prepare", "record"):
+        backend.meanwhile(call, PIDS)
+    for number in range(5):
+        lines = f"FROM {base}\nWORKDIR /a\nWORKDIR /{number}\n"
+        backend.write({"app/Dockerfile": lines})
+        backend.new_session()
+        backend.package("app:image")
+
+    assert 2 == len(set(parents(backend)))  # one for effects, and one for pure calls

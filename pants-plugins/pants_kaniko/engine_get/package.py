@@ -16,7 +16,7 @@ from pants.engine.fs import (
     MergeDigests,
 )
 from pants.engine.internals.session import RunId
-from pants.engine.rules import Get, MultiGet, collect_rules, rule
+from pants.engine.rules import Get, MultiGet, _uncacheable_rule, collect_rules, rule
 from pants.engine.unions import UnionRule
 from pants.util.logging import LogLevel
 
@@ -40,8 +40,9 @@ from pants_kaniko.standing import is_whole
 logger = logging.getLogger(__name__)
 
 
-@rule(level=LogLevel.DEBUG)
+@_uncacheable_rule(level=LogLevel.DEBUG)
 async def package_target(field_set: KanikoPackageFieldSet) -> BuiltPackage:
+    """In its own order in every run, as `plan_image`: what another run asked for is of no interest to this one."""
     planned = await Get(PlannedImage, PlanRequest(field_set.address))
     path = field_set.output_path.value_or_default(file_ending=None)
     formats = field_set.formats.value or ()

@@ -1,4 +1,10 @@
-"""Plan a build."""
+"""Plan a build.
+
+The engine does not run a rule again before it has seen that something which the rule asked for the last time has changed,
+and asks for all of that at once; at the first change it calls the rest off, and forgets what was known of it. A registry's
+answer would be called off, and with it the server that asks, whenever a Dockerfile has changed. So the rule that asks is
+not one that the engine remembers: it runs in every run, in its own order, and what takes time is in those beside it.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +12,18 @@ import logging
 from typing import Any, Iterable, Tuple
 
 from pants.engine.env_vars import EnvironmentVars, EnvironmentVarsRequest
-from pants.engine.rules import Get, MultiGet, collect_rules, rule
+from pants.engine.rules import Get, MultiGet, _uncacheable_rule, collect_rules, rule
 from pants.util.logging import LogLevel
 
 from imagebuild.llb.plan import ResolvedBase
-from pants_kaniko import planning, remotes
+from pants_kaniko import planning
+from pants_kaniko.planning import DraftedImage, LoweredImage, LowerRequest
 from pants_kaniko.plans import (
     BasesRequest,
     BuildContext,
     ContextFiles,
     ContextRequest,
+    DraftRequest,
     OwnPlatform,
     PinnedRemotes,
     PlannedImage,
@@ -28,10 +36,10 @@ from pants_kaniko.subsystem import KanikoSubsystem
 logger = logging.getLogger(__name__)
 
 
-@rule(desc="Plan an image", level=LogLevel.DEBUG)
-async def plan_image(
-    request: PlanRequest, options: KanikoSubsystem, platform: OwnPlatform
-) -> PlannedImage:
+@rule(level=LogLevel.DEBUG)
+async def draft_image(
+    request: DraftRequest, options: KanikoSubsystem, platform: OwnPlatform
+) -> DraftedImage:
     context, files = await MultiGet(
         Get(BuildContext, ContextRequest(request.address)),
         Get(ContextFiles, ContextRequest(request.address)),
@@ -41,21 +49,35 @@ async def plan_image(
         EnvironmentVars, EnvironmentVarsRequest(planning.environment_names(target, options))
     )
     draft = planning.draft(target, options, files.dockerfile, context, environ, platform.value)
+    return DraftedImage(draft)
+
+
+@rule(level=LogLevel.DEBUG)
+async def lower_image(request: LowerRequest) -> LoweredImage:
+    drafted = await Get(DraftedImage, DraftRequest(request.address))
+    lowered = planning.lowered_image(drafted.draft, request)
+    if lowered.planned:
+        for warning in lowered.planned.handle.plan.warnings:
+            logger.warning(warning)
+    return lowered
+
+
+@_uncacheable_rule(desc="Plan an image", level=LogLevel.DEBUG)
+async def plan_image(request: PlanRequest) -> PlannedImage:
+    address = request.address
+    draft = (await Get(DraftedImage, DraftRequest(address))).draft
     bases: Tuple[ResolvedBase, ...] = ()
     while len(draft.images) > len(bases):
         wanted = BasesRequest(draft.images[len(bases) :], draft.places[len(bases) :])
         resolved = await Get(ResolvedBases, BasesRequest, wanted)
         bases += resolved.bases
         draft = planning.further(draft, bases)
-    plans = planning.lowered(draft, bases)
-    if plans[0].remotes:
-        asked = planning.wanted_remotes(draft, plans[0])
-        answered = await Get(PinnedRemotes, RemotesRequest, asked)
-        plans = tuple(remotes.with_remotes(plan, asked, answered) for plan in plans)
-    planned = planning.planned_image(draft, plans)
-    for warning in planned.handle.plan.warnings:
-        logger.warning(warning)
-    return planned
+    lowered = await Get(LoweredImage, LowerRequest(address, bases))
+    if lowered.asked:
+        answered = await Get(PinnedRemotes, RemotesRequest, lowered.asked)
+        lowered = await Get(LoweredImage, LowerRequest(address, bases, answered))
+    assert lowered.planned, "all that it asked for is there"
+    return lowered.planned
 
 
 def rules() -> Iterable[Any]:

@@ -15,7 +15,7 @@ from pants.core.goals.publish import (
 from pants.engine.fs import CreateDigest, Digest, FileContent
 from pants.engine.internals.session import RunId
 from pants.engine.process import InteractiveProcess
-from pants.engine.rules import Get, MultiGet, collect_rules, rule
+from pants.engine.rules import Get, MultiGet, _uncacheable_rule, collect_rules, rule
 from pants.util.logging import LogLevel
 
 from pants_kaniko import delivery, shapes
@@ -57,7 +57,7 @@ async def push_job(push: Push, executor: Executor, environment: EffectEnvironmen
     return PushJob(push, InteractiveProcess.from_process(process))
 
 
-@rule(level=LogLevel.DEBUG)
+@_uncacheable_rule(level=LogLevel.DEBUG)
 async def publish_image(request: PublishKanikoImageRequest, run: RunId) -> PublishProcesses:
     address, skip = request.field_set.address, request.field_set.skip_push.value
     planned = await Get(PlannedImage, PlanRequest(address))

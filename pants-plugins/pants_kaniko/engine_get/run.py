@@ -8,7 +8,7 @@ from typing import Any, Iterable
 from pants.core.goals.run import RestartableField, RunFieldSet, RunInSandboxBehavior, RunRequest
 from pants.engine.fs import CreateDigest, Digest, FileContent
 from pants.engine.internals.session import RunId
-from pants.engine.rules import Get, collect_rules, rule
+from pants.engine.rules import Get, _uncacheable_rule, collect_rules
 from pants.util.logging import LogLevel
 
 from pants_kaniko import delivery, output, shapes
@@ -32,7 +32,7 @@ class KanikoRunFieldSet(RunFieldSet):
     restartable: RestartableField
 
 
-@rule(level=LogLevel.DEBUG)
+@_uncacheable_rule(level=LogLevel.DEBUG)
 async def run_image(
     field_set: KanikoRunFieldSet,
     executor: Executor,
