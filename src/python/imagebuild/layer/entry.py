@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from imagebuild.errors import MalformedError, UnsafePathError
 from imagebuild.oci.hash import Hash
@@ -77,6 +77,13 @@ def plain_file(path: bytes, mode: int, uid: int, gid: int, size: int, mtime: int
     """The entry of a regular file, likewise; members that are not given have their default from the class."""
     made = object.__new__(Entry)
     made.__dict__.update(path=path, kind=FILE, mode=mode, uid=uid, gid=gid, size=size, mtime=mtime)
+    return made
+
+
+def revived(members: Dict[str, Any]) -> Entry:
+    """The entry that has these members."""
+    made = object.__new__(Entry)
+    made.__dict__.update(members)
     return made
 
 
