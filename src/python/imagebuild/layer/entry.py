@@ -76,7 +76,9 @@ def altered(entry: Entry, **changes: Any) -> Entry:
 def plain_file(path: bytes, mode: int, uid: int, gid: int, size: int, mtime: int) -> Entry:
     """The entry of a regular file, likewise; members that are not given have their default from the class."""
     made = object.__new__(Entry)
-    made.__dict__.update(path=path, kind=FILE, mode=mode, uid=uid, gid=gid, size=size, mtime=mtime)
+    members = made.__dict__
+    members["path"], members["kind"], members["mode"] = path, FILE, mode
+    members["uid"], members["gid"], members["size"], members["mtime"] = uid, gid, size, mtime
     return made
 
 
@@ -97,13 +99,8 @@ def clean_name(name: bytes) -> bytes:
 
     :raises UnsafePathError: when the name climbs above the root.
     """
-    if not (
-        name.startswith((b"/", b"."))
-        or b"/." in name
-        or b"//" in name
-        or name.endswith(b"/")
-        or not name
-    ):
+    between = b"/" + name + b"/"
+    if b"//" not in between and b"/." not in between:
         return name
     parts: List[bytes] = []
     for part in name.split(b"/"):
