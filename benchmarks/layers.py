@@ -86,7 +86,7 @@ sys.meta_path.insert(0, main.Bundle(f"{executor}/{main.BUNDLE}"))
 from imagebuild.layer.extract import extract_layer
 start = time.perf_counter()
 with open(blob, "rb") as file:
-    extract_layer(file, os.open(directory, os.O_RDONLY))
+    extract_layer(file, os.open(directory, os.O_RDONLY), helper=True)
 print(time.perf_counter() - start)
 """
 

@@ -260,12 +260,17 @@ CASES = {
 
 
 def unpack(
-    root: Path, data: bytes, mode: str, walk: bool, lower: Tuple[str, ...] = ()
+    root: Path,
+    data: bytes,
+    mode: str,
+    walk: bool,
+    lower: Tuple[str, ...] = (),
+    helper: bool = False,
 ) -> ExtractResult:
     """Extract a layer's bytes into `root`."""
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return extract_layer(io.BytesIO(data), fd, mode=mode, walk=walk, lower=lower)
+        return extract_layer(io.BytesIO(data), fd, mode=mode, walk=walk, lower=lower, helper=helper)
     finally:
         os.close(fd)
 

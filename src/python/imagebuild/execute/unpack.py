@@ -20,7 +20,6 @@ from imagebuild.execute.draft import Draft, OpenContent, Owner
 from imagebuild.execute.sources import PushedBackFile
 from imagebuild.execute.spool import Spool
 from imagebuild.layer.compression import decompress
-from imagebuild.layer.content import Content
 from imagebuild.layer.entry import (
     CHAR,
     DIR,
@@ -40,6 +39,7 @@ from imagebuild.layer.entry import (
 from imagebuild.layer.pyc import HEAD_SIZE, retimed, source_path
 from imagebuild.layer.reader import read_archive
 from imagebuild.layer.resolve import resolve
+from imagebuild.layer.streams import ByteSource
 
 MAX_ENTRIES = 1_000_000
 IMPLIED_OWNER: Owner = (0, 0)
@@ -77,7 +77,7 @@ class _Unpacking:
         self._times: Dict[bytes, int] = {}  # of Python sources, as the archive has them
         self._places: Dict[bytes, bytes] = {}  # where directories of the archive lie
 
-    def add(self, entry: Entry, content: Content) -> None:
+    def add(self, entry: Entry, content: ByteSource) -> None:
         if entry.path == ROOT:
             return  # the destination is what it was, or what ADD made it
         reject_reserved(entry.path)
@@ -99,7 +99,7 @@ class _Unpacking:
         else:
             self._replace(made, None, None)
 
-    def _file(self, made: Entry, original: int, content: Content) -> None:
+    def _file(self, made: Entry, original: int, content: ByteSource) -> None:
         if made.path.endswith(b".py"):
             self._times[made.path] = original
         opened = partial(self._open, made.path, self.spool.add(content), made.size)

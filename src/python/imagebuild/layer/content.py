@@ -24,7 +24,9 @@ class Content:
 
         :raises MalformedError: when the stream ends before.
         """
-        return self.take(count) if self._expanded is None else self._expanded.read(count)
+        if self._expanded is not None:
+            return self._expanded.read(count)
+        return self.take(count)
 
     def expand(self, sparse: SparseMap) -> None:
         self._expanded = Expanded(_Run(self), sparse)
@@ -42,6 +44,24 @@ class Content:
         """Skip what was not read, and so many bytes more."""
         self._tape.skip(self._left + padding)
         self._left = 0
+
+
+class Held:
+    """The bytes of an entry that have been read already."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self, count: int) -> bytes:
+        """Like `Content`."""
+        data = self._data
+        if count >= len(data):
+            self._data = b""
+            return data
+        self._data = data[count:]
+        return data[:count]
 
 
 class _Run:

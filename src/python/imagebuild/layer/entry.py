@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from imagebuild.errors import MalformedError, UnsafePathError
 from imagebuild.oci.hash import Hash
@@ -76,7 +76,16 @@ def altered(entry: Entry, **changes: Any) -> Entry:
 def plain_file(path: bytes, mode: int, uid: int, gid: int, size: int, mtime: int) -> Entry:
     """The entry of a regular file, likewise; members that are not given have their default from the class."""
     made = object.__new__(Entry)
-    made.__dict__.update(path=path, kind=FILE, mode=mode, uid=uid, gid=gid, size=size, mtime=mtime)
+    members = made.__dict__
+    members["path"], members["kind"], members["mode"] = path, FILE, mode
+    members["uid"], members["gid"], members["size"], members["mtime"] = uid, gid, size, mtime
+    return made
+
+
+def revived(members: Dict[str, Any]) -> Entry:
+    """The entry that has these members."""
+    made = object.__new__(Entry)
+    made.__dict__.update(members)
     return made
 
 
@@ -90,13 +99,8 @@ def clean_name(name: bytes) -> bytes:
 
     :raises UnsafePathError: when the name climbs above the root.
     """
-    if not (
-        name.startswith((b"/", b"."))
-        or b"/." in name
-        or b"//" in name
-        or name.endswith(b"/")
-        or not name
-    ):
+    between = b"/" + name + b"/"
+    if b"//" not in between and b"/." not in between:
         return name
     parts: List[bytes] = []
     for part in name.split(b"/"):

@@ -8,24 +8,29 @@ Two modes:
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import hashlib
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterable, Iterator, List, Optional, Sequence, Tuple
 
-from imagebuild.errors import HostError, ImageBuildError, MalformedError, StoreFullError, UsageError
+from imagebuild.errors import UsageError
 from imagebuild.layer import entry as kinds
 from imagebuild.layer.compression import decompress
-from imagebuild.layer.content import Content
-from imagebuild.layer.entry import Entry, shown
+from imagebuild.layer.entry import Entry, altered
 from imagebuild.layer.extraction import Extraction
+from imagebuild.layer.faults import translated
+from imagebuild.layer.helper import Files, helped
 from imagebuild.layer.index import MAX_TEXT, TEXT_PATHS, LayerIndex
 from imagebuild.layer.index_builder import IndexBuilder
+from imagebuild.layer.nodes import PIECE
 from imagebuild.layer.reader import read_entries
 from imagebuild.layer.streams import ByteSource, Hashing, ReadAhead
 from imagebuild.oci.hash import Hash
 
-_PIECE = 1 << 18
+if TYPE_CHECKING:
+    from hashlib import _Hash as Sha256
+
+_TEXT_NAMES = tuple(path.rpartition(b"/")[2] for path in TEXT_PATHS)
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ def extract_layer(
     lower: Sequence[str] = (),
     mode: str = "overlay",
     walk: bool = False,
+    helper: bool = False,
 ) -> ExtractResult:
     """Extract a layer, compressed or not, into the directory `root_fd`.
 
@@ -57,6 +63,7 @@ def extract_layer(
 
     :param lower: extracted directories of the layers below, topmost first.
     :param walk: do without openat2.
+    :param helper: a process of its own makes the files, where there is a processor for it and this one has no threads.
     :raises MalformedError: for a damaged layer.
     :raises UnsafePathError: for a layer that wants out of its root.
     :raises StoreFullError: when the disk is full.
@@ -65,78 +72,77 @@ def extract_layer(
         raise UsageError(f'extraction mode "{mode}" is not known', expected="overlay, apply")
     tar = Hashing(decompress(stream))
     ahead = ReadAhead(tar)
-    extraction = Extraction(root_fd, onto_existing=mode == "apply", walk=walk)
+    extraction, builder = (
+        Extraction(root_fd, onto_existing=mode == "apply", walk=walk),
+        IndexBuilder(),
+    )
     entry: Optional[Entry] = None
     try:
-        for entry, content in read_entries(ahead):
-            extraction.add(entry, content)
+        with helped(extraction) if helper else contextlib.nullcontext(extraction) as files:
+            for entry, content in read_entries(ahead):
+                _add(entry, content, builder, files)
         entry = None
-        index = extraction.finish(lower)
+        index = extraction.finish(builder, lower)
     except OSError as error:
-        raise _translated(error, entry) from error
+        raise translated(error, entry) from error
     finally:
         ahead.close()
         extraction.close()
     return ExtractResult(tar.digest, tar.size, index, index.implied, index.foreign)
 
 
-def _translated(error: OSError, entry: Optional[Entry]) -> ImageBuildError:
-    what = f"layer entry {shown(entry.path)}" if entry else "the layer"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreFullError(
-            f"no room to extract {what}: {error.strerror}",
-            hint="free space where the store is, or move the store",
-        )
-    if error.errno in (
-        errno.ENAMETOOLONG,
-        errno.ENOTDIR,
-        errno.EINVAL,
-        errno.ELOOP,
-        errno.EISDIR,
-        errno.ENOENT,
-        errno.EEXIST,
-    ):
-        return MalformedError(
-            f"{what} cannot be extracted: {error.strerror}", hint="the layer is broken"
-        )
-    return HostError(
-        f"{what} cannot be extracted: {error.strerror}",
-        hint="extraction keeps owners and devices and needs root",
-    )
-
-
 def index_layer(stream: ByteSource) -> Tuple[Hash, int, LayerIndex]:
     """(diff_id, size of the tar, index) of a layer, read once and extracted nowhere."""
     tar = Hashing(decompress(stream))
-    ahead, builder = ReadAhead(tar), IndexBuilder()
+    ahead, builder, nowhere = ReadAhead(tar), IndexBuilder(), _Nowhere()
     try:
         for entry, content in read_entries(ahead):
-            if entry.kind != kinds.FILE:
-                builder.add(entry)
-                continue
-            keep = builder.place(entry.path) in TEXT_PATHS and entry.size <= MAX_TEXT
-            digest, text = _read(content, keep)
-            placed = builder.add_file(entry, digest)
-            if keep:
-                builder.add_text(placed, text)
+            _add(entry, content, builder, nowhere)
     finally:
         ahead.close()
     return tar.digest, tar.size, builder.build()
 
 
-def _read(content: Content, keep: bool) -> Tuple[str, bytes]:
-    sha256 = hashlib.sha256()
-    kept: List[bytes] = []
-    for piece in _pieces(content):
-        sha256.update(piece)
-        if keep:
-            kept.append(piece)
-    return sha256.hexdigest(), b"".join(kept)
+class _Nowhere:
+    def add(self, entry: Entry) -> None:
+        """It is no file system's business."""
+
+    def add_file(self, entry: Entry, data: bytes, rest: Iterable[bytes]) -> None:
+        for _ in rest:
+            pass
 
 
-def _pieces(content: Content) -> Iterator[bytes]:
+def _add(entry: Entry, content: ByteSource, builder: IndexBuilder, files: Files) -> None:
+    if entry.kind == kinds.FILE:
+        _add_file(entry, content, builder, files)
+        return
+    placed = builder.add(entry)
+    files.add(altered(entry, foreign=True) if placed.foreign else entry)
+
+
+def _add_file(entry: Entry, content: ByteSource, builder: IndexBuilder, files: Files) -> None:
+    size = entry.size
+    data = content.read(PIECE) if size else b""
+    sha256 = hashlib.sha256(data)
+    keep = entry.path.endswith(_TEXT_NAMES) and builder.place(entry.path) in TEXT_PATHS
+    if len(data) == size:
+        files.add_file(entry, data, ())
+    else:
+        kept = [data] if keep and size <= MAX_TEXT else None
+        files.add_file(entry, data, _rest(content, sha256, kept))
+        data = b"".join(kept or ())
+    placed = builder.add_file(entry, sha256.hexdigest())
+    if keep and size <= MAX_TEXT:
+        builder.add_text(placed, data)
+
+
+def _rest(content: ByteSource, sha256: Sha256, kept: Optional[List[bytes]]) -> Iterator[bytes]:
+    """The pieces of a file after its first, hashed when they have been read, and kept where that is wanted."""
     while True:
-        piece = content.read(_PIECE)
+        piece = content.read(PIECE)
         if not piece:
             return
+        sha256.update(piece)
+        if kept is not None:
+            kept.append(piece)
         yield piece

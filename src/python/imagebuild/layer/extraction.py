@@ -6,13 +6,12 @@ import contextlib
 import errno
 import os
 import stat
-from typing import Dict, Sequence, Set, Tuple
+from typing import Dict, Iterable, Sequence, Set, Tuple
 
 from imagebuild.errors import MalformedError
 from imagebuild.layer import entry as kinds
-from imagebuild.layer.content import Content
 from imagebuild.layer.entry import ROOT, Entry, is_under, order_key, parent_of, shown
-from imagebuild.layer.index import MAX_TEXT, TEXT_PATHS, LayerIndex
+from imagebuild.layer.index import LayerIndex
 from imagebuild.layer.index_builder import IMPLIED_MODE, IndexBuilder
 from imagebuild.layer.metadata import (
     clear_xattrs,
@@ -31,73 +30,50 @@ from imagebuild.layer.settle import copy_foreign, mark_deletions, settle_implied
 
 
 class Extraction:
-    """Takes entries with `add` in the order of the tar, then `finish`."""
+    """Takes entries with `add` and `add_file` in the order of the tar, then `finish`.
+
+    :ivar directories: those whose attributes and times are set at the end.
+    """
 
     def __init__(self, root_fd: int, *, onto_existing: bool, walk: bool) -> None:
         self._root_fd = root_fd
         self._apply = onto_existing
         self._parents = ParentCache(RootedDir(root_fd, walk=walk), self._make_implied)
         self._files = NewFiles(bare=not onto_existing)
-        self._builder = IndexBuilder()
-        self._directories: Dict[bytes, Entry] = {}
+        self.directories: Dict[bytes, Entry] = {}
         self._mine: Set[
             Tuple[int, int]
         ] = set()  # (device, inode) of what this layer made; only kept where it decides
 
-    def add(self, entry: Entry, content: Content) -> None:
-        """Put one entry in its place."""
-        if entry.kind == kinds.FILE:
-            head, _, name = entry.path.rpartition(b"/")
-            self._files.enter(head)
-            self._add_file(self._parents.open(head or ROOT), name, entry, content)
-            return
+    def add(self, entry: Entry) -> None:
+        """Put one entry that is no regular file in its place."""
         self._files.forget()
         if entry.kind in (kinds.WHITEOUT, kinds.OPAQUE):
-            self._builder.add(entry)
             if self._apply:
                 self._delete_lower(entry)
             return
         head, _, name = entry.path.rpartition(b"/")
         parent_fd = self._parents.open(head or ROOT)
-        placed = self._builder.add(entry)
         if entry.kind == kinds.DIR:
             self._add_directory(parent_fd, name, entry)
         elif entry.kind == kinds.HARDLINK:
-            self._add_hard_link(name, entry, foreign=placed.foreign)
+            self._add_hard_link(name, entry)
         else:
             self._add_special(parent_fd, name, entry)
         self._note(entry, name)
 
-    def finish(self, lower: Sequence[str]) -> LayerIndex:
-        """Do what has to wait for the whole layer: foreign links, implied directories, whiteouts, times of directories."""
-        if not self._apply:
-            copy_foreign(self._parents, self._builder.foreign_links(), lower)
-        index = self._builder.build()
-        if not self._apply:
-            mark_deletions(self._parents, index)
-            for path in settle_implied(
-                self._parents, self._builder.implied_directories(), index, lower
-            ):
-                self._directories.pop(path, None)
-        for path in sorted(self._directories, key=order_key):
-            self._finish_directory(path, self._directories[path])
-        if not self._apply:
-            settle_root(self._root_fd, index, lower)
-        return index
-
-    def close(self) -> None:
-        """Give up descriptors."""
-        self._parents.drop()
-
-    def _add_file(self, parent_fd: int, name: bytes, entry: Entry, content: Content) -> None:
+    def add_file(self, entry: Entry, data: bytes, rest: Iterable[bytes]) -> None:
+        """Put a regular file in its place."""
+        head, _, name = entry.path.rpartition(b"/")
+        self._files.enter(head)
+        parent_fd = self._parents.open(head or ROOT)
         try:
             fd, settled = self._files.create(parent_fd, name, entry)
         except FileExistsError:
             parent_fd = self._clear(name, entry)
             fd, settled = self._files.create(parent_fd, name, entry)
         try:
-            keep = entry.path.endswith(TEXT_PATHS) and entry.size <= MAX_TEXT
-            digest, text = write_content(fd, content, entry.size, keep)
+            write_content(fd, data, rest, entry.size)
             if not settled:
                 set_owner_and_mode(fd, entry)
             if self._apply:
@@ -109,9 +85,29 @@ class Extraction:
                 self._note_status(os.fstat(fd))
         finally:
             os.close(fd)
-        placed = self._builder.add_file(entry, digest)
-        if keep:
-            self._builder.add_text(placed, text)
+
+    def finish(self, builder: IndexBuilder, lower: Sequence[str]) -> LayerIndex:
+        """Do what has to wait for the whole layer: foreign links, implied directories, whiteouts, times of directories.
+
+        :param builder: all entries have been added to it.
+        """
+        if not self._apply:
+            copy_foreign(self._parents, builder.foreign_links(), lower)
+        index = builder.build()
+        if not self._apply:
+            if builder.deletes:  # else there is nothing to look for in all of the index
+                mark_deletions(self._parents, index)
+            for path in settle_implied(self._parents, builder.implied_directories(), index, lower):
+                self.directories.pop(path, None)
+        for path in sorted(self.directories, key=order_key):
+            self._finish_directory(path, self.directories[path])
+        if not self._apply:
+            settle_root(self._root_fd, index, lower)
+        return index
+
+    def close(self) -> None:
+        """Give up descriptors."""
+        self._parents.drop()
 
     def _add_directory(self, parent_fd: int, name: bytes, entry: Entry) -> None:
         if entry.path == ROOT:
@@ -129,7 +125,7 @@ class Extraction:
             finally:
                 os.close(fd)
         # Default ACLs would be inherited by what comes below, and times would move: both wait until the end.
-        self._directories[entry.path] = entry
+        self.directories[entry.path] = entry
 
     def _add_special(self, parent_fd: int, name: bytes, entry: Entry) -> None:
         try:
@@ -142,10 +138,10 @@ class Extraction:
         else:
             finish_node(parent_fd, entry, name)
 
-    def _add_hard_link(self, name: bytes, entry: Entry, *, foreign: bool) -> None:
+    def _add_hard_link(self, name: bytes, entry: Entry) -> None:
         """The target's parents are followed, the target itself is not; its metadata stays (CVE-2021-32760)."""
         head, _, target = entry.linkname.rpartition(b"/")
-        if foreign and not self._apply:
+        if entry.foreign and not self._apply:
             self._make_way(name, entry)
             return
         source_fd = os.dup(self._parents.open(head or ROOT))
@@ -181,10 +177,10 @@ class Extraction:
         self._files.forget()
         remove(self._parents.open(parent_of(entry.path)), name)
         self._parents.drop()
-        if entry.path in self._directories:
-            self._directories = {
+        if entry.path in self.directories:
+            self.directories = {
                 path: kept
-                for path, kept in self._directories.items()
+                for path, kept in self.directories.items()
                 if not is_under(path, entry.path)
             }
         return self._parents.open(parent_of(entry.path))
@@ -200,7 +196,7 @@ class Extraction:
             own_by_root(fd, IMPLIED_MODE)
         finally:
             os.close(fd)
-        self._directories.setdefault(path, Entry(path, kinds.DIR, IMPLIED_MODE, implied=True))
+        self.directories.setdefault(path, Entry(path, kinds.DIR, IMPLIED_MODE, implied=True))
 
     def _note(self, entry: Entry, name: bytes) -> None:
         if self._apply and entry.path != ROOT:

@@ -15,6 +15,8 @@ _ENDS = (b"\0", b" ")
 _CHECK_ENDS = (b"\0 ", b" \0", b"\0\0", b"  ")
 MAX_NUMBER = (1 << 63) - 1
 
+Fields = Tuple[bytes, int, int, int, int, int, bytes, bytes, int, int, bool]
+
 
 class Header(NamedTuple):
     """One header block, numbers parsed and names cut at their first NUL."""
@@ -42,12 +44,18 @@ def parse_plain(block: bytes) -> Optional[Header]:
 
     None for everything else, damage included: `parse_any` knows what to say of it.
     """
+    fields = plain_fields(block)
+    return Header(*fields) if fields else None
+
+
+def plain_fields(block: bytes) -> Optional[Fields]:
+    """What `parse_plain` finds, as a bare tuple: most headers never need to be more."""
     if not block.isascii():
         return None
     name, owner, size, end, mtime, mend, check, cend, kind, link, magic, prefix = _PLAIN.unpack(
         block
     )
-    if not (check.isdigit() and size.isdigit() and mtime.isdigit() and kind not in b"34"):
+    if not ((check + size + mtime).isdigit() and kind not in b"34"):
         return None
     if not (cend in _CHECK_ENDS and end in _ENDS and mend in _ENDS):
         return None
@@ -57,7 +65,7 @@ def parse_plain(block: bytes) -> Optional[Header]:
         if total != int(check, 8):
             return None
         mode, uid, gid = _owner(owner)
-        numbers = int(size, 8), int(mtime, 8)
+        length, seconds = int(size, 8), int(mtime, 8)
     except (ValueError, MalformedError):
         return None
     name = name.partition(b"\0")[0]
@@ -65,7 +73,7 @@ def parse_plain(block: bytes) -> Optional[Header]:
         name = text(prefix) + b"/" + name
     link = text(link) if link[0] else b""
     gnu = magic.startswith(b"ustar  ")
-    return Header(name, mode, uid, gid, *numbers, kind, link, 0, 0, gnu)
+    return name, mode, uid, gid, length, seconds, kind, link, 0, 0, gnu
 
 
 @lru_cache(maxsize=256)

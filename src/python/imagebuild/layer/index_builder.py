@@ -216,6 +216,11 @@ class IndexBuilder:
             return altered(target, path=entry.path, kind=kinds.HARDLINK, linkname=leader)
         return altered(target, path=entry.path)
 
+    @property
+    def deletes(self) -> bool:
+        """Has it any whiteout or opaque directory?"""
+        return bool(self._whiteouts or self._opaque)
+
     def foreign_links(self) -> List[Tuple[bytes, bytes]]:
         """(path, target) of the hard links whose target is not in this layer."""
         return sorted(self._foreign.items())

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-from typing import List, Tuple
+from typing import Iterable
 
 from imagebuild.layer import entry as kinds
 from imagebuild.layer.entry import Entry
-from imagebuild.layer.streams import ByteSource
 
 PIECE = 1 << 18
 _HOLE = 1 << 16
@@ -17,25 +15,13 @@ _ZEROS = bytes(_HOLE)
 _DEVICE = {kinds.CHAR: stat.S_IFCHR, kinds.BLOCK: stat.S_IFBLK}
 
 
-def write_content(fd: int, content: ByteSource, size: int, keep: bool) -> Tuple[str, bytes]:
-    """Write all of `content` to the new file `fd`, runs of zeros as holes; gives its sha256 in hex, and the bytes if `keep`."""
-    piece = content.read(PIECE) if size else b""
-    if len(piece) == size < _HOLE:  # most files
-        write_all(fd, piece)
-        return hashlib.sha256(piece).hexdigest(), piece if keep else b""
-    sha256 = hashlib.sha256()
-    kept: List[bytes] = []
-    hole, left = False, size
-    while piece:
-        left -= len(piece)
-        sha256.update(piece)
+def write_content(fd: int, data: bytes, rest: Iterable[bytes], size: int) -> None:
+    """Write `data` and then `rest`, `size` bytes in all, to the new file `fd`, runs of zeros as holes."""
+    hole = _write_piece(fd, data)
+    for piece in rest:
         hole = _write_piece(fd, piece)
-        if keep:
-            kept.append(piece)
-        piece = content.read(PIECE) if left else b""
     if hole:
         os.ftruncate(fd, size)
-    return sha256.hexdigest(), b"".join(kept)
 
 
 def _write_piece(fd: int, piece: bytes) -> bool:

@@ -9,9 +9,9 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 from imagebuild.errors import MalformedError, UnsafePathError
 from imagebuild.layer import entry as kinds
-from imagebuild.layer.content import Content
+from imagebuild.layer.content import Content, Held
 from imagebuild.layer.entry import Entry, clamp_name, clean_name, plain_file, shown
-from imagebuild.layer.header_fields import Header, parse_header, text
+from imagebuild.layer.header_fields import Fields, Header, parse_any, plain_fields, text
 from imagebuild.layer.pax import MAX_HEADER, parse_integer, parse_time, read_records
 from imagebuild.layer.sparse import SparseMap, read_old_gnu, read_pax_0, read_pax_1
 from imagebuild.layer.streams import ByteSource
@@ -68,19 +68,22 @@ class _Extended:
         # A global header ("g") applies to nothing, as in every container runtime: Go's archive/tar hands it out unapplied.
 
 
-def read_entries(stream: ByteSource) -> Iterator[Tuple[Entry, Content]]:
+def read_entries(stream: ByteSource) -> Iterator[Tuple[Entry, ByteSource]]:
     """The entries of a layer's uncompressed tar, as `read_archive` gives them, with deletions by their kinds.
 
     :raises MalformedError: as `read_archive`.
     :raises UnsafePathError: as `read_archive`.
     """
     for entry, content in read_archive(stream):
+        if entry.kind == kinds.FILE and kinds.WHITEOUT_PREFIX not in entry.path:
+            yield entry, content
+            continue
         meaning = meant(entry)
         if meaning is not None:
             yield meaning, content
 
 
-def read_archive(stream: ByteSource) -> Iterator[Tuple[Entry, Content]]:
+def read_archive(stream: ByteSource) -> Iterator[Tuple[Entry, ByteSource]]:
     """The entries of an uncompressed tar in their order, each with its content; every name is an ordinary one.
 
     The content is valid until the next entry is asked for. The stream is read to its end.
@@ -90,16 +93,22 @@ def read_archive(stream: ByteSource) -> Iterator[Tuple[Entry, Content]]:
     """
     tape, extended = Tape(stream), _Extended()
     for _ in range(MAX_ENTRIES + 1):
-        block = _next_header(tape)
-        if not block:
+        block = tape.block_or_end(_BLOCK)
+        fields = plain_fields(block) if block else None
+        if fields is None and block in (b"", _ZERO_BLOCK):
             return _drain(tape)
-        header = parse_header(block)
-        entry = _plain(header) if not extended.count else None
+        entry = _plain(fields) if fields and not extended.count else None
         if entry is not None:
+            padding = -entry.size % _BLOCK
+            data = tape.at_hand(entry.size, padding)
+            if data is not None:
+                yield entry, Held(data)
+                continue
             content = Content(tape, entry.size)
             yield entry, content
-            content.finish(-entry.size % _BLOCK)
+            content.finish(padding)
             continue
+        header = Header(*fields) if fields else parse_any(block)
         if header.type in b"xXgLK":
             if header.size > MAX_HEADER:
                 raise MalformedError(
@@ -113,12 +122,12 @@ def read_archive(stream: ByteSource) -> Iterator[Tuple[Entry, Content]]:
     raise MalformedError(f"the layer has more than {MAX_ENTRIES} entries")
 
 
-def _plain(header: Header) -> Optional[Entry]:
+def _plain(fields: Fields) -> Optional[Entry]:
     """The entry of a regular file whose header says all of it: what `_one` makes of it, in one step.
 
     None for anything that needs a second look, also where that look refuses it.
     """
-    name, mode, uid, gid, size, mtime, kind, _, _, _, _ = header
+    name, mode, uid, gid, size, mtime, kind, _, _, _, _ = fields
     if kind != b"0" or name.endswith(b"/") or size > MAX_FILE or uid > MAX_ID or gid > MAX_ID:
         return None
     path = clean_name(name)
@@ -129,7 +138,7 @@ def _plain(header: Header) -> Optional[Entry]:
 
 def _one(
     tape: Tape, block: bytes, header: Header, extended: _Extended
-) -> Iterator[Tuple[Entry, Content]]:
+) -> Iterator[Tuple[Entry, ByteSource]]:
     records = extended.records
     kind = _kind(header, records)
     stored = parse_integer(records[b"size"], "size") if b"size" in records else header.size
@@ -151,11 +160,6 @@ def _one(
         yield _entry(header, records, kind, size if kind == kinds.FILE else 0), content
     content.finish()
     tape.skip(-stored % _BLOCK)
-
-
-def _next_header(tape: Tape) -> bytes:
-    block = tape.block_or_end(_BLOCK)
-    return b"" if block == _ZERO_BLOCK else block
 
 
 def _drain(tape: Tape) -> None:

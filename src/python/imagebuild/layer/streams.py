@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from typing import TYPE_CHECKING, Optional, Protocol, Union
 
 from imagebuild.oci.hash import Hash
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 _DEPTH = 4
+_TURN = 0.0005
 
 
 class ByteSource(Protocol):
@@ -77,6 +79,7 @@ class ReadAhead:
         self._new_thread = threading.Thread
         self._chunks: queue.Queue[Union[bytes, BaseException]] = queue.Queue(_DEPTH)
         self._thread: Optional[threading.Thread] = None
+        self._turn = 0.0
         self._reads = 0
         self._rest = b""
         self._ended = False
@@ -95,6 +98,9 @@ class ReadAhead:
             return self._source.read(CHUNK)
         if self._thread is None:
             self._thread = self._new_thread(target=self._run, daemon=True)
+            # The thread needs the interpreter for moments only, and by default waits up to 5 ms for each.
+            self._turn = sys.getswitchinterval()
+            sys.setswitchinterval(_TURN)
             self._thread.start()
         item = self._chunks.get()
         if isinstance(item, BaseException):
@@ -119,4 +125,7 @@ class ReadAhead:
                 self._chunks.get(timeout=0.01)
             except self._empty:
                 continue
+        if self._turn:
+            sys.setswitchinterval(self._turn)
+        self._turn = 0.0
         self._ended = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from imagebuild.errors import MalformedError
 from imagebuild.layer.streams import CHUNK, ByteSource
 
@@ -20,6 +22,15 @@ class Tape:
             self._buffer, self._at = self._source.read(CHUNK), 0
         data = self._buffer[self._at : self._at + count]
         self._at += len(data)
+        return data
+
+    def at_hand(self, count: int, padding: int) -> Optional[bytes]:
+        """`count` bytes, and `padding` skipped, where the buffer holds all of it; else nothing is read."""
+        end = self._at + count
+        if end + padding > len(self._buffer):
+            return None
+        data = self._buffer[self._at : end]
+        self._at = end + padding
         return data
 
     def exactly(self, count: int) -> bytes:

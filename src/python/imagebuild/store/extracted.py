@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Root = Tuple[int, int, int]  # mode, uid, gid
 
 _DEFAULT_ROOT: Root = (0o755, 0, 0)
+_WORTH_A_HELPER = 1 << 18  # bytes of a blob; a fork takes as long as some hundred small files
 
 
 class ExtractedLayers:
@@ -212,7 +213,8 @@ class ExtractedLayers:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with self._store.open_blob(blob) as stream:
-                result = extract_layer(stream, fd, lower=lower)
+                helper = blob.size >= _WORTH_A_HELPER
+                result = extract_layer(stream, fd, lower=lower, helper=helper)
         except LayerMissingError as error:
             raise LayerMissingError(
                 f"layer {diff_id}: {error.message}", diff_ids=(str(diff_id),), hint=error.hint

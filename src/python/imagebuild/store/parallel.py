@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import _thread  # what `threading` is made of
 import os
 from typing import Callable, Iterable, List
+
+from imagebuild.layer.forked import may_fork
 
 
 def run_forked(jobs: Iterable[Callable[[], None]]) -> None:
     """Call each of `jobs` in a process of its own, as many at once as there are processors.
 
-    What a job fails with is lost: the caller finds out by what the job has not done, and does it itself. A process with
-    threads must not fork (a lock that another thread holds would never be released), so it does nothing there.
+    What a job fails with is lost: the caller finds out by what the job has not done, and does it itself. Where this
+    process must not fork it does nothing.
     """
-    if _thread._count():
+    if not may_fork():
         return
     limit = len(os.sched_getaffinity(0))
     running: List[int] = []
