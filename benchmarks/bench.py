@@ -32,9 +32,10 @@ from support.registry import RealRegistry, running_registry  # noqa: E402
 RATIOS = HERE / "ratios.json"
 PAIRS, TOLERANCE = 5, 1.25
 MANY, MANY_QUICKLY = 100_000, 10_000
-QUICK = ("warm", "fresh", "change", "last", "touch", "stages", "warm80")
+QUICK = ("warm", "fresh", "change", "last", "touch", "stages")
 
 HEAD = ["scenario", "ours", "buildah", "ratio", "min to max", "goal", "processor", "downloaded"]
+HEAD += ["largest process"]
 
 
 class Result(NamedTuple):
@@ -57,7 +58,10 @@ class Result(NamedTuple):
             [statistics.median(getattr(sample, name) for sample in side) for side in sides]
             for name in ("seconds", "cpu")
         )
-        moved = [max(sample.downloaded for sample in side) / 1e6 for side in sides]
+        moved, peak = (
+            [max(getattr(sample, name) for sample in side) / 1e6 for side in sides]
+            for name in ("downloaded", "peak")
+        )
         return [
             self.scenario.title,
             f"{seconds[0]:.2f} s",
@@ -67,6 +71,7 @@ class Result(NamedTuple):
             f"{self.scenario.goal}",
             f"{cpu[0]:.1f} / {cpu[1]:.1f} s",
             f"{moved[0]:.1f} / {moved[1]:.1f} MB",
+            f"{peak[0]:.0f} / {peak[1]:.0f} MB",
         ]
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Protocol, Sequence
 
+import processes
 from machines import NO_CACHE_REPO, Machine, set_aside
+from processes import Peak
 
 from support.registry import RealRegistry
 
@@ -21,11 +23,13 @@ class Sample(NamedTuple):
 
     :param cpu: processor seconds of everything that worked for it, the registry left out.
     :param downloaded: bytes of blobs that the registry sent for it.
+    :param peak: bytes of the most memory that one of its processes had, Pants' daemon and client left out.
     """
 
     seconds: float
     cpu: float
     downloaded: int
+    peak: int
 
 
 class Builder(Protocol):
@@ -58,22 +62,22 @@ class Ours:
             machine.image(project, dockerfile, files)
 
     def build(self, project: str, machine: str = "A", *, cached: bool = True) -> Sample:
+        os.sync()  # or it would wait for what the build before has left to write
         before, seen = self._cpu(), len(self.registry.accesses())
-        run = self.machines[machine].package(project, *(() if cached else NO_CACHE_REPO))
-        return Sample(run.seconds, self._cpu() - before, downloaded(self.registry, seen))
+        with Peak(self._daemons) as peak:
+            run = self.machines[machine].package(project, *(() if cached else NO_CACHE_REPO))
+        spent = self._cpu() - before
+        return Sample(run.seconds, spent, downloaded(self.registry, seen), peak.bytes)
 
     def forget(self, machine: str) -> None:
         self.machines[machine].forget()
 
     def _cpu(self) -> float:
-        """Processor seconds of our children (the client) and of the daemons with all that they have waited for."""
-        spent = sum(os.times()[2:4])
-        for machine in self.machines.values():
-            for file in machine.repository.glob(".pids/**/pid"):
-                fields = Path("/proc", file.read_text(), "stat").read_text().rpartition(")")[2]
-                ticks = sum(int(field) for field in fields.split()[11:15])
-                spent += ticks / os.sysconf("SC_CLK_TCK")
-        return spent
+        """Processor seconds of our children (the client), and of the daemons with what they have started."""
+        return sum(os.times()[2:4]) + processes.seconds(self._daemons())
+
+    def _daemons(self) -> List[int]:
+        return [machine.daemon for machine in self.machines.values()]
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,9 @@ class Buildah:
         if cached:
             options += ["--cache-from", cache, "--cache-to", cache]
         seen = len(self.registry.accesses())
-        seconds, cpu = self._timed(machine, ["bud", *options, str(context)])
-        return Sample(seconds, cpu, downloaded(self.registry, seen))
+        with Peak(lambda: [os.getpid()]) as peak:
+            seconds, cpu = self._timed(machine, ["bud", *options, str(context)])
+        return Sample(seconds, cpu, downloaded(self.registry, seen), peak.bytes)
 
     def forget(self, machine: str) -> None:
         set_aside(self.directory / machine)
@@ -112,6 +117,7 @@ class Buildah:
         log = self.directory / "output"
         # Now and then it fails at its very start, with "sealing memfd copy: Device or resource busy".
         for _ in range(5):
+            os.sync()
             before, started = sum(os.times()[2:4]), time.perf_counter()
             with log.open("wb") as output:
                 code = subprocess.call(command, stdout=output, stderr=subprocess.STDOUT)

@@ -117,6 +117,12 @@ class Machine:
         return self.root / "repository"
 
     @property
+    def daemon(self) -> int:
+        """Process id of Pants' daemon."""
+        (file,) = self.repository.glob(".pids/**/pid")
+        return int(file.read_text())
+
+    @property
     def store(self) -> Path:
         return self.root / "caches" / "kaniko_store"
 

@@ -40,11 +40,11 @@ class Scenario(NamedTuple):
 
 
 def push_bases(registry: RealRegistry, *, many: int) -> Bases:
-    """:param many: how many files the third one has, of 2 KB each."""
+    """:param many: how many files the third one has, of 10 KB each."""
     bases = Bases(*(f"{registry.address}/base/{name}:1" for name in Bases._fields))
     push(image_of([busybox_layer(busybox())]), bases.small)
     push(image_of([busybox_layer(busybox()), files_layer("usr/lib", 2_500, 20_000)]), bases.system)
-    push(image_of([busybox_layer(busybox()), files_layer("many", many, 2_000)]), bases.many)
+    push(image_of([busybox_layer(busybox()), files_layer("many", many, 10_000)]), bases.many)
     return bases
 
 

@@ -26,6 +26,7 @@ from pants_kaniko.ready import Ready
 from pants_kaniko.requests import BuildStep, BuiltStep
 from pants_kaniko.sandbox import context_paths, plain_files
 from pants_kaniko.stack import parents_of
+from pants_kaniko.subsystem import EFFECT_ENV
 
 EXECUTOR_DIR = ".kaniko"
 MAIN = "main.py"
@@ -79,9 +80,11 @@ def process(
     what is for one run only ends with an exit code that nothing remembers, and what is for one daemon has its name.
 
     :param digest: the request and the files of `call`.
-    :param env: for effects; a pure call gets none of it.
+    :param env: for effects; a pure call gets none of it. What is in it goes to Pants' remote cache together with what the
+        call answers, so with a secret in it nothing is remembered.
     """
-    once = call.scope == ProcessCacheScope.PER_SESSION
+    env = {} if call.pure else env
+    once = call.scope == ProcessCacheScope.PER_SESSION or has_secrets(env)
     of_daemon = call.scope == ProcessCacheScope.PER_RESTART_SUCCESSFUL
     salt = " of ".join(filter(None, (call.salt, daemon.name if of_daemon else "")))
     options = (*(("--salt", salt) if salt else ()), *(("--once",) if once else ()))
@@ -93,8 +96,16 @@ def process(
         immutable_input_digests={EXECUTOR_DIR: executor.digest},
         use_nailgun=(EXECUTOR_DIR,) if executor.resident else (),
         append_only_caches=CACHES,
-        env=FrozenDict({} if call.pure else env),
+        env=FrozenDict(env),
         output_files=call.outputs,
+    )
+
+
+def has_secrets(env: Mapping[str, str]) -> bool:
+    """Whether there may be any: in a variable that we do not know, or in a proxy's URL."""
+    return any(
+        name not in EFFECT_ENV or (name.lower().endswith("_proxy") and "@" in value)
+        for name, value in env.items()
     )
 
 

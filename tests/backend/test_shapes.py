@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable
+from typing import Callable, Dict
 
 import pytest
 from pants.engine.fs import EMPTY_DIGEST, FileDigest, FileEntry
@@ -108,6 +108,27 @@ def test_a_call_for_one_run_is_served_and_not_remembered() -> None:
     assert ProcessCacheScope.SUCCESSFUL == process.cache_scope
     assert "--once" == process.argv[-1]
     assert process.use_nailgun
+
+
+@pytest.mark.parametrize(
+    ("env", "remembered"),
+    [
+        ({"HOME": "/home/me@example.com", "PATH": "/bin"}, True),
+        ({"https_proxy": "http://proxy.example:3128"}, True),
+        ({"https_proxy": "http://me:secret@proxy.example:3128"}, False),
+        ({"DOCKER_AUTH_CONFIG": "{}"}, False),
+    ],
+)
+def test_a_call_with_a_secret_is_remembered_by_nobody(
+    env: Dict[str, str], remembered: bool
+) -> None:
+    """Pants' remote cache gets the whole command of what it remembers, and with it the environment."""
+    made = shapes.process(
+        EXECUTOR, shapes.lookup_call(handle()), EMPTY_DIGEST, env, Daemon("daemon 1")
+    )
+
+    assert remembered == ("--once" not in made.argv)
+    assert env == dict(made.env)
 
 
 def test_what_the_daemon_alone_remembers_has_its_name() -> None:
