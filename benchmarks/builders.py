@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Protocol, Sequence
 
 import processes
-from machines import NO_CACHE_REPO, Machine, set_aside
+from machines import NO_CACHE_REPO, Machine, set_aside, write_changed
 from processes import Peak
 
 from support.registry import RealRegistry
@@ -90,9 +90,7 @@ class Buildah:
 
     def write(self, project: str, dockerfile: str, files: Files) -> None:
         for path, text in {"Dockerfile": dockerfile, **files}.items():
-            file = self.directory / "projects" / project / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
+            write_changed(self.directory / "projects" / project / path, text)
 
     def build(self, project: str, machine: str = "A", *, cached: bool = True) -> Sample:
         context = self.directory / "projects" / project

@@ -71,7 +71,7 @@ FIGURES: Dict[str, Callable[[Bench], List[Row]]] = {
     ),
     "many": lambda b: builds.small_step_over_many_files(b.machine("A"), b.registry),
     "steps": lambda b: builds.twenty_steps(b.machine("A"), b.bases[1]),
-    "parts": lambda b: executor.parts_of_a_step(b.machine("A"), b.bases[1]),
+    "parts": lambda b: executor.parts_of_a_step(b.machine("C", resident=False), b.bases[1]),
     "planning": lambda b: planning.parts(b.machine("A"), b.code),
     "layers": lambda b: layers.limits(b.machine("A")),
     "memory": lambda b: memory.peaks(
