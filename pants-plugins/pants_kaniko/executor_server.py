@@ -35,7 +35,7 @@ READY = b"NGServer 1.0.0 started on 127.0.0.1, port %d.\n"
 LOOPBACK = bytes((127, 0, 0, 1))
 ARGUMENT, DIRECTORY, COMMAND, EXIT = b"A", b"D", b"C", b"X"
 STDOUT, STDERR, LEARNED = b"1", b"2", b""
-"""What a request writes: kinds of chunks, but for what is in `Learned`."""
+"""What a request writes: kinds of chunks, but for the last, which `learn` gets."""
 GRACE = 3
 """Seconds that a request has to end in when it is called off: what Pants gives a process."""
 MOST = 1 << 16
