@@ -66,14 +66,12 @@ class Bundle:
 def run(main: "Callable[[List[str]], int]") -> None:
     """Do what the command line asks for: one call of `main`, or to be a server that makes such calls."""
     arguments = sys.argv[1:]
-    if arguments[:1] == [
-        "-cp"
-    ]:  # the form that Pants wants where a server may be used: -cp DIRECTORY NAME ARGUMENT ...
-        # pants: no-infer-dep
-        from executor_server import SERVER, Server  # type: ignore[import-not-found]
+    # -cp DIRECTORY NAME ARGUMENT ...: the form that Pants wants where a server may be used.
+    if arguments[:1] == ["-cp"]:
+        import executor_server  # type: ignore[import-not-found] # pants: no-infer-dep
 
-        if arguments[2] == SERVER:
-            Server(main).serve()
+        if arguments[2] == executor_server.SERVER:
+            executor_server.Server(main).serve()
         arguments = arguments[3:]
     code = main(arguments)
     sys.stdout.flush()

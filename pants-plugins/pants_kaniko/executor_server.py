@@ -22,6 +22,8 @@ from contextlib import suppress
 from signal import SIGINT, SIGKILL, alarm, signal
 from socket import AF_INET, SHUT_WR, SOCK_CLOEXEC, SOCK_STREAM, socket
 
+from imagebuild.errors import EXIT_OUR_BUG
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, NoReturn, Tuple
@@ -40,7 +42,6 @@ GRACE = 3
 """Seconds that a request has to end in when it is called off: what Pants gives a process."""
 MOST = 1 << 16
 """Bytes that are read at once."""
-FAILED = 70
 
 
 class BrokenOff(Exception):
@@ -117,7 +118,7 @@ class Server:
         pipes: Dict[bytes, Tuple[int, int]],
         known: Known,
     ) -> NoReturn:
-        code = FAILED
+        code = EXIT_OUR_BUG
         try:
             posix.dup2(pipes[STDOUT][1], 1)
             posix.dup2(pipes[STDERR][1], 2)
@@ -131,7 +132,7 @@ class Server:
             code = self._main(arguments)
             posix.write(pipes[LEARNED][1], known.more())
         except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else FAILED
+            code = end.code if isinstance(end.code, int) else EXIT_OUR_BUG
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
@@ -145,7 +146,7 @@ class Server:
         signal(SIGINT, _called_off)
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, SIGINT)
         if posix.getppid() != self._pid:
-            posix._exit(FAILED)
+            posix._exit(EXIT_OUR_BUG)
 
     def _relay(self, connection: socket, outputs: Dict[int, bytes]) -> bytes:
         """Pass on what a request writes until it ends.

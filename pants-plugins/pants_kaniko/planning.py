@@ -64,11 +64,6 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class DraftedImage:
-    draft: Draft
-
-
-@dataclass(frozen=True)
 class LowerRequest:
     """Plan the image of a target.
 

@@ -36,14 +36,11 @@ CACHES = {STORE: STORE, PYTHONS: PYTHONS}
 REQUEST, CONTEXT = "request.json", "context"
 
 EXIT_OK = 0
-EXIT_FOR_NOW = 3
-"""A full answer, but not one to remember: Pants' engine and its caches keep what ended with 0."""
 EXIT_LAYER_MISSING = 74
 
 PYTHON_FLAGS = ("-s", "-S", "-E", "-B", "-X", "utf8")
 """Nothing of the user's Python: no site-packages, no PYTHON* variables; and nothing is written beside the modules. No -W:
 `warnings` would be loaded for it, and with that a fifth of what a small step loads."""
-
 
 SERVER_FLAGS = ("-cp", EXECUTOR_DIR, "kaniko-executor")
 """How a command line that a server may run is split: in front what starts the server, behind what it is asked."""
@@ -52,7 +49,9 @@ SERVER_FLAGS = ("-cp", EXECUTOR_DIR, "kaniko-executor")
 def executor_argv(
     executor: Executor, subcommand: str, root: str = "", server: Tuple[str, ...] = ()
 ) -> Tuple[str, ...]:
-    """:param root: the sandbox, with a slash at its end, where it is not the working directory."""
+    """:param root: the sandbox, with a slash at its end, where it is not the working directory.
+    :param server: `SERVER_FLAGS` for what a server may run.
+    """
     return (
         f"{root}{executor.link}" if executor.link else executor.python,
         *PYTHON_FLAGS,

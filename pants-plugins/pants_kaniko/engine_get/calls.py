@@ -12,6 +12,7 @@ from pants.engine.process import FallibleProcessResult, Process
 from pants.engine.rules import Get, collect_rules, rule
 from pants.util.logging import LogLevel
 
+from imagebuild.errors import EXIT_NOT_FOR_LONG
 from pants_kaniko import shapes
 from pants_kaniko.calls import (
     Daemon,
@@ -54,7 +55,7 @@ async def call_executor(
             shapes.alone(executor), call, digest, environment.variables, daemon
         )
         result = await Get(FallibleProcessResult, Process, process)
-    answered = result.exit_code in (shapes.EXIT_OK, shapes.EXIT_FOR_NOW)
+    answered = result.exit_code in (shapes.EXIT_OK, EXIT_NOT_FOR_LONG)
     return ExecutorAnswer(
         shapes.EXIT_OK if answered else result.exit_code,
         result.stdout if answered else b"",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import Any, Iterable
 
 from pants.core.goals.package import BuiltPackage, PackageFieldSet
@@ -35,23 +34,21 @@ from pants_kaniko.output_requests import (
 from pants_kaniko.package_types import KanikoPackageFieldSet
 from pants_kaniko.plans import PlannedImage, PlanRequest
 from pants_kaniko.requests import BuildImage, BuiltLayers, LookupCall, StandingSteps
-from pants_kaniko.standing import is_whole
+from pants_kaniko.standing import in_run
 
 logger = logging.getLogger(__name__)
 
 
 @_uncacheable_rule(level=LogLevel.DEBUG)
-async def package_target(field_set: KanikoPackageFieldSet) -> BuiltPackage:
+async def package_target(field_set: KanikoPackageFieldSet, run: RunId) -> BuiltPackage:
     """In its own order in every run, as `plan_image`: what another run asked for is of no interest to this one."""
     planned = await Get(PlannedImage, PlanRequest(field_set.address))
     path = field_set.output_path.value_or_default(file_ending=None)
     formats = field_set.formats.value or ()
     output.check_formats(formats, planned.handle)
     found = await Get(StandingSteps, LookupCall(planned.handle))
-    build, lines = BuildImage(planned.handle, 0), found.lines
-    if not is_whole(build, found.steps):  # else nothing here depends on the run: see `BuildImage`
-        build, lines = replace(build, run=await Get(RunId)), ()
-    request = PackageImage(planned, build, formats, path, lines)
+    build = in_run(BuildImage(planned.handle, 0), found.steps, run)
+    request = PackageImage(planned, build, formats, path, () if build.run else found.lines)
     return await Get(BuiltPackage, PackageImage, request)
 
 

@@ -17,7 +17,7 @@ from pants.util.logging import LogLevel
 
 from imagebuild.llb.plan import ResolvedBase
 from pants_kaniko import planning
-from pants_kaniko.planning import DraftedImage, LoweredImage, LowerRequest
+from pants_kaniko.planning import Draft, LoweredImage, LowerRequest
 from pants_kaniko.plans import (
     BasesRequest,
     BuildContext,
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 @rule(level=LogLevel.DEBUG)
 async def draft_image(
     request: DraftRequest, options: KanikoSubsystem, platform: OwnPlatform
-) -> DraftedImage:
+) -> Draft:
     context, files = await MultiGet(
         Get(BuildContext, ContextRequest(request.address)),
         Get(ContextFiles, ContextRequest(request.address)),
@@ -48,14 +48,13 @@ async def draft_image(
     environ = await Get(
         EnvironmentVars, EnvironmentVarsRequest(planning.environment_names(target, options))
     )
-    draft = planning.draft(target, options, files.dockerfile, context, environ, platform.value)
-    return DraftedImage(draft)
+    return planning.draft(target, options, files.dockerfile, context, environ, platform.value)
 
 
 @rule(level=LogLevel.DEBUG)
 async def lower_image(request: LowerRequest) -> LoweredImage:
-    drafted = await Get(DraftedImage, DraftRequest(request.address))
-    lowered = planning.lowered_image(drafted.draft, request)
+    draft = await Get(Draft, DraftRequest(request.address))
+    lowered = planning.lowered_image(draft, request)
     if lowered.planned:
         for warning in lowered.planned.handle.plan.warnings:
             logger.warning(warning)
@@ -65,7 +64,7 @@ async def lower_image(request: LowerRequest) -> LoweredImage:
 @_uncacheable_rule(desc="Plan an image", level=LogLevel.DEBUG)
 async def plan_image(request: PlanRequest) -> PlannedImage:
     address = request.address
-    draft = (await Get(DraftedImage, DraftRequest(address))).draft
+    draft = await Get(Draft, DraftRequest(address))
     bases: Tuple[ResolvedBase, ...] = ()
     while len(draft.images) > len(bases):
         wanted = BasesRequest(draft.images[len(bases) :], draft.places[len(bases) :])

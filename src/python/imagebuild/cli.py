@@ -21,16 +21,12 @@ from typing import (
 )
 
 from imagebuild import canonical
-from imagebuild.errors import EXIT_OUR_BUG, ImageBuildError, UsageError
+from imagebuild.errors import EXIT_NOT_FOR_LONG, EXIT_OUR_BUG, ImageBuildError, UsageError
 
 if TYPE_CHECKING:
     import argparse
 
 T = TypeVar("T")
-
-EXIT_NOT_FOR_LONG = 3
-"""A full result that another run may not get again (steps that missed, layers that are nowhere, a cache that did not
-answer): the client must not remember it."""
 
 
 @dataclass(frozen=True)

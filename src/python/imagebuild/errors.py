@@ -23,6 +23,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Tuple, TypeVar
 
+EXIT_NOT_FOR_LONG = 3
+"""No error: a full result that another run may not get again (steps that missed, layers that are nowhere, a cache that did
+not answer). Pants' engine and its caches remember what ended with 0."""
 EXIT_OUR_BUG = 70
 
 _E = TypeVar("_E", bound="ImageBuildError")

@@ -72,10 +72,8 @@ def extract_layer(
         raise UsageError(f'extraction mode "{mode}" is not known', expected="overlay, apply")
     tar = Hashing(decompress(stream))
     ahead = ReadAhead(tar)
-    extraction, builder = (
-        Extraction(root_fd, onto_existing=mode == "apply", walk=walk),
-        IndexBuilder(),
-    )
+    extraction = Extraction(root_fd, onto_existing=mode == "apply", walk=walk)
+    builder = IndexBuilder()
     entry: Optional[Entry] = None
     try:
         with helped(extraction) if helper else contextlib.nullcontext(extraction) as files:
