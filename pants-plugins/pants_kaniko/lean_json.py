@@ -54,11 +54,13 @@ class JSONEncoder:
         separators: Any = (", ", ": "),
         ensure_ascii: bool = True,
         allow_nan: bool = True,
+        check_circular: bool = True,
     ) -> None:
         item, key = separators
         text = encode_basestring_ascii if ensure_ascii else encode_basestring
+        markers: Any = {} if check_circular else None
         self._chunks = make_encoder(
-            None, _refuse, text, None, key, item, sort_keys, False, allow_nan
+            markers, _refuse, text, None, key, item, sort_keys, False, allow_nan
         )
 
     def encode(self, value: Any) -> str:

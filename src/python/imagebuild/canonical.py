@@ -37,7 +37,11 @@ T = TypeVar("T")
 
 _PLAIN = frozenset((type(None), bool, int, str))
 _ENCODER = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    sort_keys=True,
+    separators=(",", ":"),
+    ensure_ascii=True,
+    allow_nan=False,
+    check_circular=False,  # `encode` gives a tree
 )
 
 

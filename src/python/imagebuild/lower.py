@@ -198,8 +198,8 @@ class _Lowering:
         except ImageBuildError as error:
             self.errors.append(self._file.source.locate(error, instruction.source, keyword))
             return state
-        place = f"{instruction.source}: {keyword}"
-        self.warnings.extend(f"{place}: {text}" for text in change.warnings)
+        for text in change.warnings:
+            self.warnings.append(f"{instruction.source}: {keyword}: {text}")
         return self._planned(stage, instruction, state.tree, change)
 
     def _planned(

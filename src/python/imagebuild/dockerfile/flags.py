@@ -83,6 +83,8 @@ def parse_flags(keyword: str, given: Sequence[str], known: Sequence[Flag]) -> Fl
     :raises UnsupportedFlagError: for one that it does not know.
     :raises DockerfileSyntaxError: for a missing or wrong value, or a flag given twice.
     """
+    if not given:
+        return FlagValues()
     table = {flag.name: flag for flag in known}
     values: Dict[str, str] = {}
     listed: List[Tuple[str, str]] = []

@@ -198,7 +198,7 @@ def _instruction(
 
 def _trimmed(text: str, escape: str) -> str:
     """`text` without white space around it, or an escape character at its end, which has nothing to escape."""
-    before = None
-    while before != text:
-        before, text = text, _continuation(escape).sub("", text.strip())
+    text = text.strip()
+    while text.endswith(escape) and not text.endswith(escape * 2):
+        text = text[:-1].strip()
     return text
