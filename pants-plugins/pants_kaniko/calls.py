@@ -18,7 +18,7 @@ class Executor:
     :param python: the interpreter that `digest` was made for, by its absolute path.
     :param link: a link to it in a named cache, relative to the sandbox; "" for none. Processes are started through it, so
         that where a user keeps interpreters is no part of their keys.
-    :param resident: whether it may stay as a server (see executor_server.py): this is Linux.
+    :param resident: whether it may stay as a server (see imagebuild.serve.server): this is Linux.
     """
 
     digest: Digest
@@ -29,9 +29,13 @@ class Executor:
 
 @dataclass(frozen=True)
 class Daemon:
-    """The daemon of Pants that this is; `name` is no other's."""
+    """The daemon of Pants that this is; `name` is no other's.
+
+    :param hears: whether what it downloads from this machine comes from this machine, and through no proxy.
+    """
 
     name: str
+    hears: bool = True
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class ExecutorCall:
     :param files: the sandbox besides the request.
     :param outputs: files to capture; none for a call that answers on stdout.
     :param salt: part of the command line, so that equal requests are run again.
+    :param patient: whether it may go on without a slot of Pants' while it waits (see imagebuild.serve.aside): of its sandbox
+        it needs the request alone, and that only when it starts.
     """
 
     subcommand: str
@@ -53,6 +59,20 @@ class ExecutorCall:
     files: Digest = EMPTY_DIGEST
     outputs: Tuple[str, ...] = ()
     salt: str = ""
+    patient: bool = False
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """`call` goes on without a slot.
+
+    :param said: a `GoesOn` in canonical bytes.
+    :param milliseconds: that it took until then.
+    """
+
+    call: ExecutorCall
+    said: bytes
+    milliseconds: int = field(compare=False)
 
 
 @dataclass(frozen=True)

@@ -68,10 +68,12 @@ def run(main: "Callable[[List[str]], int]") -> None:
     arguments = sys.argv[1:]
     # -cp DIRECTORY NAME ARGUMENT ...: the form that Pants wants where a server may be used.
     if arguments[:1] == ["-cp"]:
-        import executor_server  # type: ignore[import-not-found] # pants: no-infer-dep
+        from imagebuild.serve import nailgun
 
-        if arguments[2] == executor_server.SERVER:
-            executor_server.Server(main).serve()
+        if arguments[2] == nailgun.SERVER:
+            from imagebuild.serve.server import Server
+
+            Server(main).serve()
         arguments = arguments[3:]
     code = main(arguments)
     sys.stdout.flush()

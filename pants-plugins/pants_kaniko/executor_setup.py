@@ -17,7 +17,6 @@ EXECUTOR_FILES = (
     (f"{SOURCES}/dataclasses.py", "lean_dataclasses.py"),
     (f"{SOURCES}/certifi/core.py", "lean_certifi.py"),
     (f"{SOURCES}/{MAIN}", "executor_main.py"),
-    (f"{SOURCES}/executor_server.py", "executor_server.py"),
     *(
         (f"{SOURCES}/lean_{name}.py", f"lean_{name}.py")
         for name in "contextlib functools hashlib json later logging re typing".split()

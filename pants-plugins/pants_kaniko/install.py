@@ -51,7 +51,6 @@ LEAN = {
         "typing": "lean_typing",
     },
     "dataclasses": {"typing": "lean_typing"},
-    "executor_server": {"contextlib": "lean_contextlib", "signal": "_signal", "socket": "_socket"},
     "urllib3": {"json": "lean_json", "logging": "lean_logging", "re": "lean_re"},
     **{name: {"re": "lean_re"} for name in ("email", "http", "requests", "urllib")},
 }
@@ -95,7 +94,7 @@ def install(pex: str, sources: str, target: str, core: str = "") -> None:
         with open(core, "rb") as file:
             version, read = marshal.loads(file.read())  # noqa: S302 - this script wrote it
         codes = read if version == sys.version else {}
-    recorder = record(target, (*USED, "zstandard", "executor_server"), PARSER, codes)
+    recorder = record(target, (*USED, "zstandard"), PARSER, codes)
     recorder.write(os.path.join(target, BUNDLE))
 
 

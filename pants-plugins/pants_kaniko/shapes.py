@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Dict, Mapping, Optional, Sequence, Tuple
 
-from pants.engine.fs import Digest, Directory, FileEntry, SymlinkEntry
+from pants.engine.fs import (
+    EMPTY_DIGEST,
+    Digest,
+    Directory,
+    FileEntry,
+    SymlinkEntry,
+)
 from pants.engine.process import Process, ProcessCacheScope
 from pants.util.frozendict import FrozenDict
 from pants.util.logging import LogLevel
@@ -19,6 +25,7 @@ from imagebuild.llb.ops import ExecOp
 from imagebuild.llb.plan import WantedImage
 from imagebuild.oci.hash import Hash
 from imagebuild.registry.options import RegistryOptions
+from imagebuild.store.scratch import WORK
 from pants_kaniko import remotes
 from pants_kaniko.calls import Daemon, Executor, ExecutorCall
 from pants_kaniko.plans import Entry, PlanHandle, step_title
@@ -73,7 +80,7 @@ def alone(executor: Executor) -> Executor:
 def process(
     executor: Executor, call: ExecutorCall, digest: Digest, env: Mapping[str, str], daemon: Daemon
 ) -> Process:
-    """A process that the resident executor serves, if there is one (see executor_server.py).
+    """A process that the resident executor serves, if there is one (see imagebuild.serve.server).
 
     Pants gives processes of other scopes than `SUCCESSFUL` a key that is never the same, and with that a server each. So
     what is for one run only ends with an exit code that nothing remembers, and what is for one daemon has its name.
@@ -86,7 +93,12 @@ def process(
     once = call.scope == ProcessCacheScope.PER_SESSION or has_secrets(env)
     of_daemon = call.scope == ProcessCacheScope.PER_RESTART_SUCCESSFUL
     salt = " of ".join(filter(None, (call.salt, daemon.name if of_daemon else "")))
-    options = (*(("--salt", salt) if salt else ()), *(("--once",) if once else ()))
+    patient = call.patient and executor.resident and daemon.hears
+    options = (
+        *(("--salt", salt) if salt else ()),
+        *(("--aside", f"{STORE}/{WORK}") if patient else ()),
+        *(("--once",) if once else ()),
+    )
     return Process(
         (*executor_argv(executor, call.subcommand, server=SERVER_FLAGS), *options),
         description=call.description,
@@ -211,6 +223,7 @@ def step_call(
         scope=_once(request) or scope,
         files=context,
         salt=salt(request.attempt, request.run) or ("again" if again else ""),
+        patient=isinstance(planned.op, ExecOp) and context == EMPTY_DIGEST,
     )
 
 

@@ -12,7 +12,8 @@ from typing import Any, Dict, Iterator
 
 import pytest
 
-from pants_kaniko import executor_server, install, lean_json
+from imagebuild.serve import nailgun
+from pants_kaniko import install, lean_json
 from support.laid_out import PYTHON, laid_out
 from support.served import Served
 
@@ -51,7 +52,7 @@ def test_it_runs(executor: Path) -> None:
 
 
 def test_it_serves(executor: Path, tmp_path: Path) -> None:
-    command = [*PYTHON, str(executor / "main.py"), "-cp", "any", executor_server.SERVER, ":0"]
+    command = [*PYTHON, str(executor / "main.py"), "-cp", "any", nailgun.SERVER, ":0"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE)
     try:
         answer = Served(process, tmp_path).ask("--help")
@@ -60,7 +61,7 @@ def test_it_serves(executor: Path, tmp_path: Path) -> None:
         process.communicate()
 
     assert b"kaniko-executor" in answer[0][1], answer
-    assert (executor_server.EXIT, b"0") == answer[-1]
+    assert (nailgun.EXIT, b"0") == answer[-1]
 
 
 def test_modules_come_from_the_one_file(executor: Path) -> None:
@@ -127,7 +128,6 @@ def test_what_does_not_load_is_not_installed(tmp_path: Path) -> None:
     (tmp_path / "sources" / "imagebuild").mkdir(parents=True)
     (tmp_path / "sources" / "imagebuild" / "__init__.py").touch()
     (tmp_path / "sources" / "imagebuild" / "bad.py").write_text("import no_such_module")
-    (tmp_path / "sources" / "executor_server.py").touch()
     (tmp_path / "sources" / "zstandard.py").touch()
     places = [str(tmp_path / name) for name in ("pex", "sources", "target")]
     done = subprocess.run([*PYTHON, install.__file__, *places], capture_output=True, check=False)

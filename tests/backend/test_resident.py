@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+from pathlib import Path
 from typing import List
 
+import pytest
+from pants.engine.internals.scheduler import ExecutionError
 from pants.engine.process import ProcessCacheScope
 
 from imagebuild import canonical
 from imagebuild.execute.requests import ResolveRequest
 from pants_kaniko.calls import ExecutorAnswer, ExecutorCall
-from support.backend import Backend
-from support.base_image import image_of, push
+from support.backend import Backend, text_of
+from support.base_image import busybox, busybox_layer, image_of, push
 from support.registry import RealRegistry
 from support.tars import make_tar, member
 
@@ -94,3 +101,86 @@ def test_changes_leave_the_server_alone(backend: Backend, registry: RealRegistry
         backend.package("app:image")
 
     assert 2 == len(set(parents(backend)))  # one for effects, and one for pure calls
+
+
+STAGE = """\
+FROM {base} AS {own}
+RUN --mount=type=cache,target=/c \\
+    touch /c/{own}; n=0; until [ -e /c/{other} ]; do sleep 0.2; n=$((n + 1)); [ $n -lt 100 ] || exit 1; done; echo > /{own}
+"""
+BOTH = "FROM scratch\nCOPY --from=a /a /\nCOPY --from=b /b /\n"
+
+
+@pytest.fixture
+def base(registry: RealRegistry) -> str:
+    name = f"{registry.address}/base/busybox:1"
+    push(image_of([busybox_layer(busybox())]), name)
+    return name
+
+
+def commands(backend: Backend, base: str, *commands: str) -> None:
+    runs = "".join(f"RUN --mount=type=cache,target=/c {command}\n" for command in commands)
+    dockerfile = f"FROM {base}\n{runs}"
+    backend.write({"app/BUILD": BUILD, "app/Dockerfile": dockerfile})
+    backend.new_session()
+
+
+def servers() -> List[int]:
+    """Those that this process has started."""
+    text = "".join(file.read_text() for file in Path("/proc/self/task").glob("*/children"))
+    return [
+        int(pid) for pid in text.split() if b"NGServer" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+def test_runs_that_wait_hold_no_slot(tmp_path: Path, base: str) -> None:
+    """Here each waits for the other, and Pants runs one process at once."""
+    backend = Backend(tmp_path, "--process-execution-local-parallelism=1")
+    stages = "".join(STAGE.format(base=base, own=own, other=other) for own, other in (("a", "b"), ("b", "a")))
+    backend.write({"app/BUILD": BUILD, "app/Dockerfile": f"{stages}{BOTH}"})
+    backend.new_session()
+
+    backend.package("app:image")
+
+    assert "outcome" in backend.calls()
+
+
+def test_one_that_waited_and_failed_says_what_any_other_would(backend: Backend, base: str) -> None:
+    commands(backend, base, "echo told; sleep 0.5; exit 3")
+
+    with pytest.raises(ExecutionError) as caught:
+        backend.package("app:image")
+
+    assert "exited 3" in text_of(caught.value)
+    assert "app/Dockerfile:2" in text_of(caught.value)
+
+
+def test_one_whose_server_is_killed_meanwhile_is_run_again(backend: Backend, base: str) -> None:
+    commands(backend, base, "echo >> /c/times; sleep 1.5; wc -l < /c/times > /times")
+
+    def kill() -> None:
+        caches = backend.caches / "kaniko_store" / "caches"
+        while not list(caches.glob("*/*/times")):
+            time.sleep(0.05)
+        time.sleep(0.5)
+        for pid in servers():
+            os.kill(pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    backend.package("app:image")
+    thread.join()
+
+    (times,) = (backend.caches / "kaniko_store" / "caches").glob("*/*/times")
+    assert "\n\n" == times.read_text()
+
+
+def test_with_a_proxy_in_between_none_is_set_aside(
+    backend: Backend, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    commands(backend, base, "sleep 0.5")
+
+    backend.package("app:image")
+
+    assert "outcome" not in backend.calls()

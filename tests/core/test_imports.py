@@ -44,7 +44,9 @@ MAY_IMPORT = {
     "cache": f"{VALUES} layer llb seams store registry",
     "remote": f"{VALUES} layer llb seams store registry",
     "execute": f"{PURE} {EFFECTS}",
-    "cli": f"{PURE} {EFFECTS} execute",
+    "serve": f"{VALUES} runtime store",
+    "command_line": "errors",
+    "cli": f"{PURE} {EFFECTS} execute serve command_line",
     "__main__": "errors cli",
 }
 

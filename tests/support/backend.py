@@ -44,7 +44,7 @@ import os, sys
 
 sys.path[:0] = {path!r}
 from imagebuild.cli import main
-from pants_kaniko import executor_main, executor_server
+from pants_kaniko import executor_main
 
 def logged(arguments):
     code = main(arguments)
@@ -55,7 +55,6 @@ def logged(arguments):
             exec(script.read())
     return code
 
-sys.modules["executor_server"] = executor_server
 executor_main.run(logged)
 """
 
@@ -70,7 +69,8 @@ async def executor_of_this_checkout() -> Executor:
 class Backend:
     """The backend in a build root of its own, with caches of its own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *bootstrap: str) -> None:
+        """:param bootstrap: options of the daemon."""
         self.caches, self.store = directory / "caches", directory / "pants-store"
         self._options: Tuple[Tuple[str, ...], Mapping[str, str]] = ((), {})
         self.runner = RuleRunner(
@@ -87,6 +87,7 @@ class Backend:
             bootstrap_args=[
                 f"--named-caches-dir={self.caches}",
                 f"--local-store-dir={self.store}",
+                *bootstrap,
             ],
         )
         self.set_options()

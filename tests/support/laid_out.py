@@ -9,7 +9,6 @@ from pathlib import Path
 import imagebuild
 from pants_kaniko import (
     executor_main,
-    executor_server,
     install,
     lean_certifi,
     lean_contextlib,
@@ -26,7 +25,6 @@ from pants_kaniko import (
 # Module -> its name in the executor, where that is another.
 FILES = {
     executor_main: "main.py",
-    executor_server: "",
     lean_certifi: "certifi/core.py",
     lean_dataclasses: "dataclasses.py",
     **dict.fromkeys((lean_contextlib, lean_functools, lean_hashlib, lean_json), ""),

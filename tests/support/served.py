@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import List, Tuple
+from typing import Callable, Iterator, List, Tuple
 
-from pants_kaniko.executor_server import COMMAND, chunk
+from imagebuild.serve import server
+from imagebuild.serve.nailgun import COMMAND, chunk
 
 WAIT = 20
 """Seconds for what takes a moment."""
+
+# A request is Python; what it is told besides are `arguments`.
+MAIN = """\
+import sys
+sys.path[:0] = {path!r}
+from imagebuild.serve import aside
+from {server} import Server
+
+def main(arguments):
+    scope = {{"arguments": arguments[1:], "code": 0}}
+    exec(arguments[0], scope)
+    return scope["code"]
+
+{patience}
+Server(main).serve()
+"""
 
 Chunks = List[Tuple[bytes, bytes]]
 
@@ -59,3 +79,44 @@ def received(connection: socket.socket) -> Chunks:
             part = found.pop()[1] + part
         found.append((kind, part))
     return found
+
+
+def command(directory: Path, patience: str = "") -> List[str]:
+    """What starts a server.
+
+    :param patience: Python that changes how long it waits.
+    """
+    main, path = directory / "main.py", [entry for entry in sys.path if entry]
+    main.write_text(MAIN.format(path=path, server=server.__name__, patience=patience))
+    return [sys.executable, str(main)]
+
+
+@contextmanager
+def serving(directory: Path, patience: str = "") -> Iterator[Served]:
+    sandbox = directory / "sandbox"
+    sandbox.mkdir()
+    with (directory / "of the client").open("w") as file:
+        process = subprocess.Popen(
+            command(directory, patience),
+            cwd=sandbox,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[file.fileno()],  # as Pants does it with the files of its store
+        )
+    yield Served(process, sandbox)
+    process.kill()
+    process.communicate()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

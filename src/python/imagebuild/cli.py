@@ -21,10 +21,17 @@ from typing import (
 )
 
 from imagebuild import canonical
-from imagebuild.errors import EXIT_NOT_FOR_LONG, EXIT_OUR_BUG, ImageBuildError, UsageError
+from imagebuild.command_line import options_of
+from imagebuild.errors import (
+    EXIT_LOST,
+    EXIT_NOT_FOR_LONG,
+    EXIT_OUR_BUG,
+    ImageBuildError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
-    import argparse
+    pass
 
 T = TypeVar("T")
 
@@ -64,6 +71,20 @@ def _step(call: Invocation) -> Outcome:
     from imagebuild.execute.step import run_step
 
     return Outcome(run_step(call.read(StepRequest), call.open_store(), "context"))
+
+
+def _outcome(call: Invocation) -> Outcome:
+    from imagebuild.serve.aside import GoesOn, outcome
+    from imagebuild.store.scratch import WORK
+
+    name = os.path.basename(call.read(GoesOn).name)
+    found = outcome(os.path.join(call.store, WORK, name))
+    if found is None:
+        return Outcome(None, EXIT_LOST)
+    code, stdout, stderr = found
+    sys.stdout.buffer.write(stdout)
+    sys.stderr.buffer.write(stderr)
+    return Outcome(None, code if code >= 0 else EXIT_OUR_BUG)
 
 
 def _resolve(call: Invocation) -> Outcome:
@@ -162,6 +183,7 @@ SUBCOMMANDS: Dict[str, Tuple[Callable[[Invocation], Outcome], str]] = {
     "lookup": (_lookup, "look all steps of a build up in the store and the cache repository"),
     "prepare": (_prepare, "look one step up by content, and bring what it needs into the store"),
     "step": (_step, "run one step and leave its layer in the store (pure)"),
+    "outcome": (_outcome, "give the answer of a step that was set aside"),
     "record": (_record, "file results in the store and push them to the cache repository"),
     "fetch": (_fetch, "bring layers into the store"),
     "locate": (_locate, "find out which layers are neither in the store nor in a registry"),
@@ -190,57 +212,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _main(arguments: List[str]) -> int:
-    options = _plain_options(arguments) or _parsed_options(arguments)
+    options = options_of(arguments, {name: text for name, (_, text) in SUBCOMMANDS.items()})
     run, _ = SUBCOMMANDS[options.subcommand]
     outcome = run(Invocation(_read(options.request), options.store, options.arguments))
     if outcome.result is not None:
         _write(options.result, canonical.dumps(outcome.result))
     return outcome.exit_code or (EXIT_NOT_FOR_LONG if options.once else 0)
-
-
-@dataclass(frozen=True)
-class Options:
-    """The command line. `arguments` are those of an image that is run."""
-
-    subcommand: str
-    store: str
-    request: str = "-"
-    result: str = "-"
-    arguments: Tuple[str, ...] = ()
-    once: bool = False
-
-
-def _plain_options(arguments: List[str]) -> Optional[Options]:
-    """The form in which the backend calls, read without argparse: loading that takes longer than many a step."""
-    once = arguments[-1:] == ["--once"]
-    plain = arguments[:-1] if once else arguments
-    if not plain or plain[0] not in SUBCOMMANDS or len(plain) % 2 == 0:
-        return None
-    flags = dict(zip(plain[1::2], plain[2::2]))
-    if flags.keys() - {"--request", "--result", "--salt"} != {"--store"}:
-        return None
-    request, result = flags.get("--request", "-"), flags.get("--result", "-")
-    return Options(plain[0], flags["--store"], request, result, once=once)
-
-
-def _parsed_options(arguments: List[str]) -> Options:
-    options, rest = _parser().parse_known_args(arguments)
-    return Options(
-        options.subcommand,
-        options.store,
-        options.request,
-        options.result,
-        _after_dashes(rest),
-        options.once,
-    )
-
-
-def _after_dashes(rest: List[str]) -> Tuple[str, ...]:
-    if rest and rest[0] != "--":
-        raise UsageError(
-            f'unknown argument "{rest[0]}"', hint='arguments of an image stand behind "--"'
-        )
-    return tuple(rest[1:])
 
 
 def _read(path: str) -> bytes:
@@ -259,27 +236,3 @@ def _write(path: str, data: bytes) -> None:
         return
     with open(path, "wb") as file:
         file.write(data)
-
-
-def _parser() -> argparse.ArgumentParser:
-    import argparse
-
-    parser = argparse.ArgumentParser(
-        prog="kaniko-executor",
-        description="Build steps of OCI images, without a daemon.",
-        epilog="\n".join(f"  {name:16} {text}" for name, (_, text) in SUBCOMMANDS.items()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("subcommand", choices=tuple(SUBCOMMANDS), metavar="SUBCOMMAND")
-    parser.add_argument(
-        "--request", default="-", metavar="FILE", help='request as JSON; "-": stdin'
-    )
-    parser.add_argument("--result", default="-", metavar="FILE", help='result as JSON; "-": stdout')
-    parser.add_argument("--store", required=True, metavar="DIR", help="the local store")
-    parser.add_argument("--salt", metavar="TEXT", help="makes this call another one for a cache")
-    parser.add_argument(
-        "--once",
-        action="store_true",
-        help=f"end with {EXIT_NOT_FOR_LONG} instead of 0, so that no cache keeps the result",
-    )
-    return parser

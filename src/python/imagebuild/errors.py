@@ -26,6 +26,10 @@ from typing import Optional, Tuple, TypeVar
 EXIT_NOT_FOR_LONG = 3
 """No error: a full result that another run may not get again (steps that missed, layers that are nowhere, a cache that did
 not answer). Pants' engine and its caches remember what ended with 0."""
+EXIT_SET_ASIDE = 4
+"""No error: it mostly waits, and goes on; the answer says where its end is told (`serve.aside`)."""
+EXIT_LOST = 5
+"""The outcome of what was set aside is not there: its server was killed."""
 EXIT_OUR_BUG = 70
 
 _E = TypeVar("_E", bound="ImageBuildError")

@@ -13,6 +13,9 @@ from typing import BinaryIO, Iterator
 
 from imagebuild.layer.removal import remove_path
 
+WORK = "work"
+"""The directory of a store for what lasts as long as a process."""
+
 _counter = itertools.count()
 
 

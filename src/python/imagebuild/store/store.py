@@ -32,7 +32,7 @@ from imagebuild.store.boots import Boots
 from imagebuild.store.extracted import ExtractedLayers
 from imagebuild.store.files import read_whole, store_errors, translated, write_whole
 from imagebuild.store.ingest import Ingest
-from imagebuild.store.scratch import Scratch
+from imagebuild.store.scratch import WORK, Scratch
 
 _DIRECTORIES = (
     "blobs/sha256",
@@ -44,7 +44,7 @@ _DIRECTORIES = (
     "logs",
     "caches",
     "ingest",
-    "work",
+    WORK,
     "locks",
 )
 MAX_INDEX = 1 << 30
@@ -63,7 +63,7 @@ class Store:
                 os.chmod(self.root, 0o700)
                 for name in _DIRECTORIES:
                     os.makedirs(self._at(name), 0o700, exist_ok=True)
-            self._ingest, self._work = Scratch(self._at("ingest")), Scratch(self._at("work"))
+            self._ingest, self._work = Scratch(self._at("ingest")), Scratch(self._at(WORK))
             self._ingest.clean()
             self._work.clean()
         self._extracted = ExtractedLayers(self, self._at("layers"), Boots(self._at("boots")))

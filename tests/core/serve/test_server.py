@@ -8,31 +8,29 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Tuple
+from typing import Any, Iterator, Tuple
 
 import pytest
 
-from pants_kaniko import executor_server
-from pants_kaniko.executor_server import COMMAND, EXIT, STDERR, STDOUT, chunk
-from support.served import WAIT, Chunks, Served, received
-
-# A request is a line of Python; what it is told besides are `arguments`.
-MAIN = """\
-import sys
-sys.path[:0] = {path!r}
-from pants_kaniko import executor_server, executor_main
-sys.modules["executor_server"] = executor_server
-
-def main(arguments):
-    scope = {{"arguments": arguments[1:], "code": 0}}
-    exec(arguments[0], scope)
-    return scope["code"]
-
-executor_main.run(main)
-"""
+from imagebuild.serve.nailgun import (
+    COMMAND,
+    EXIT,
+    STDERR,
+    STDOUT,
+    chunk,
+)
+from support.served import (
+    WAIT,
+    Chunks,
+    Served,
+    command,
+    is_alive,
+    received,
+    serving,
+    wait_for,
+)
 
 
 def value_of(chunks: Chunks) -> Any:
@@ -42,41 +40,9 @@ def value_of(chunks: Chunks) -> Any:
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> List[str]:
-    main = tmp_path / "main.py"
-    main.write_text(MAIN.format(path=[entry for entry in sys.path if entry]))
-    return [sys.executable, str(main), "-cp", "any", executor_server.SERVER, ":0"]
-
-
-@pytest.fixture
-def served(tmp_path: Path, command: List[str]) -> Iterator[Served]:
-    directory = tmp_path / "sandbox"
-    directory.mkdir()
-    with (tmp_path / "of the client").open("w") as file:
-        process = subprocess.Popen(
-            command,
-            cwd=directory,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=[file.fileno()],  # as Pants does it with the files of its store
-        )
-    yield Served(process, directory)
-    process.kill()
-    process.communicate()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+def served(tmp_path: Path) -> Iterator[Served]:
+    with serving(tmp_path) as running:
+        yield running
 
 
 def test_a_request_is_run_with_its_arguments_in_its_directory(served: Served) -> None:
@@ -87,8 +53,8 @@ def test_a_request_is_run_with_its_arguments_in_its_directory(served: Served) ->
     )
 
 
-def test_both_outputs_come_as_they_are_written(served: Served) -> None:
-    code = "import sys, time; print('x', flush=True); time.sleep(0.2); sys.stderr.write('y')"
+def test_both_outputs_come(served: Served) -> None:
+    code = "import sys; sys.stderr.write('y'); print('x')"
 
     assert [(STDOUT, b"x\n"), (STDERR, b"y"), (EXIT, b"0")] == served.ask(code)
 
@@ -233,9 +199,11 @@ input()
 """
 
 
-def test_it_ends_with_who_started_it(command: List[str]) -> None:
+def test_it_ends_with_who_started_it(tmp_path: Path) -> None:
     client = subprocess.Popen(
-        [sys.executable, "-c", CLIENT, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", CLIENT, *command(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert client.stdout
     server = int(client.stdout.readline())
