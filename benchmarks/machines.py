@@ -24,7 +24,6 @@ pants_version = "2.17.1"
 pythonpath = ["{code}/pants-plugins", "{code}/python"]
 plugins = ["dockerfile-parse==2.0.1"]
 backend_packages = ["pants_kaniko"]
-process_execution_local_parallelism = 8  # as the README says for stages that wait; the default is one for each core
 process_execution_local_enable_nailgun = {resident}
 
 [kaniko.registries.here]

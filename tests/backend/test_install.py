@@ -64,6 +64,17 @@ def test_it_serves(executor: Path, tmp_path: Path) -> None:
     assert (nailgun.EXIT, b"0") == answer[-1]
 
 
+def test_it_learns_expressions_for_the_original(executor: Path) -> None:
+    said = origins(
+        executor,
+        "import marshal, re; from imagebuild.serve.learned import learn; "
+        "learn(marshal.dumps(([], [('a+never+seen', 2)]))); "
+        "print('a+never+seen' in {key[1] for key in re._cache})",
+    )
+
+    assert "True" == said.strip()
+
+
 def test_modules_come_from_the_one_file(executor: Path) -> None:
     said = origins(
         executor,

@@ -74,6 +74,7 @@ class RegistryCache:
         now: Callable[[], datetime],
     ) -> None:
         self._client, self._ttl, self._now = client, ttl, now
+        self._indexes: Dict[Hash, Descriptor] = {}  # of layers whose records were asked for
         self.repository = repository
 
     def get(self, key: Hash) -> Optional[CachedRecord]:
@@ -91,7 +92,10 @@ class RegistryCache:
             self.repository, record.layer.descriptor.digest
         ):
             return None
-        return CachedRecord(record, _index_of(document))
+        index = _index_of(document)
+        if record.layer and index:
+            self._indexes[record.layer.diff_id] = index
+        return CachedRecord(record, index)
 
     def put(
         self,
@@ -120,12 +124,18 @@ class RegistryCache:
 
     def get_index(self, diff_id: Hash) -> Optional[Descriptor]:
         """The blob that holds the index of a layer, None when the cache has none."""
+        if diff_id in self._indexes:
+            return self._indexes[diff_id]
         document = self._manifest(_index_tag(diff_id))
         return _index_of(document) if document and _is_about(document, diff_id) else None
 
     def put_index(self, layer: Layer, index: Tuple[Descriptor, bytes]) -> None:
         """File the index of a base layer, so that others can plan on the layer without having it."""
         self._put(_names(layer.diff_id), [], index, [_index_tag(layer.diff_id)])
+
+    def mark_of_index(self, diff_id: Hash) -> str:
+        """What is marked in the store where the cache is known to have the index."""
+        return f"{self.repository}/index/{diff_id}"
 
     def has_index(self, diff_id: Hash) -> bool:
         return self._client.head_manifest(self.repository, _index_tag(diff_id)) is not None

@@ -100,6 +100,7 @@ def cached_index(diff_id: Hash, store: Store, cache: RegistryCache) -> bool:
         store.put_index(diff_id, packed)
     except (MalformedError, NotFoundError):
         return False
+    store.mark(cache.mark_of_index(diff_id))
     return True
 
 

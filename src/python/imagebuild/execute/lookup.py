@@ -2,8 +2,8 @@
 
 The store answers by content: from the base up, each hit gives the parents of the next step. What it does not know is
 asked of the cache repository by input key, all keys in one concurrent batch; where that misses too but the parents are
-known by now, by content key. For what is missing still, a further request tells whether the repository has any record
-of its op: where it has none, the step runs without asking again. No layer is downloaded.
+known by now, by content key. For what is missing then, another request in that batch tells whether the repository has any
+record of its op: where it has none, the step runs without asking again. No layer is downloaded.
 
 What has to run is told in the same answer which steps lack nothing, so that the first ones need no process to prepare them.
 """
@@ -11,7 +11,8 @@ What has to run is told in the same answer which steps lack nothing, so that the
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from imagebuild import canonical
 from imagebuild.cache.local import local_record
@@ -131,29 +132,45 @@ def hit_of(record: LayerRecord, source: str) -> Hit:
 
 
 def _ask_registry(search: Search, cache: RegistryCache) -> Tuple[int, ...]:
-    """:returns: the steps whose op the repository does not know."""
+    """As few batches as there can be: each is a round trip, to a registry that may be far away.
 
-    def ask(keys: Sequence[Tuple[int, Hash]]) -> bool:
-        found = concurrently(lambda item: cache.get(item[1]), keys)
-        for (number, _), cached in zip(keys, found):
-            if cached and _agrees(search, number, cached.record):
-                search.file(number, cached.record)
-        return any(found)
-
-    ask([(number, _key(search.input_steps[number])) for number in search.missing()])
+    :returns: the steps whose op the repository does not know.
+    """
+    _ask(search, cache, [(number, _key(search.input_steps[number])) for number in search.missing()])
     asked: Dict[int, Hash] = {}
-    while True:
+    known: Dict[int, bool] = {}
+    found = True
+    while found:
         search.ask_store()
-        steps = {number: search.step(number) for number in search.missing()}
+        missing = search.missing()
+        steps = {number: search.step(number) for number in missing}
         keys = {number: canonical.fingerprint(step) for number, step in steps.items() if step}
         new = [(number, key) for number, key in keys.items() if asked.get(number) != key]
         asked.update(new)
-        if not new or not ask(new):
-            break
-    missing = search.missing()
-    ops = [canonical.fingerprint(BareStep.of(search.input_steps[at])) for at in missing]
-    known = concurrently(cache.knows_op, ops)
-    return tuple(number for number, is_known in zip(missing, known) if not is_known)
+        unknown = [number for number in missing if number not in known]
+        found, ops = _ask(search, cache, new, unknown)
+        known.update(ops)
+    return tuple(number for number in search.missing() if not known[number])
+
+
+def _ask(
+    search: Search,
+    cache: RegistryCache,
+    keys: Sequence[Tuple[int, Hash]],
+    ops: Sequence[int] = (),
+) -> Tuple[bool, Dict[int, bool]]:
+    """One batch: records by key, which become hits, and which ops of steps the repository knows.
+
+    :returns: whether any record was there, and what is known of the ops.
+    """
+    bare = [canonical.fingerprint(BareStep.of(search.input_steps[number])) for number in ops]
+    requests: List[Callable[[], Any]] = [partial(cache.get, key) for _, key in keys]
+    requests += [partial(cache.knows_op, key) for key in bare]
+    answers = concurrently(lambda request: request(), requests)
+    for (number, _), cached in zip(keys, answers):
+        if cached and _agrees(search, number, cached.record):
+            search.file(number, cached.record)
+    return any(answers[: len(keys)]), dict(zip(ops, answers[len(keys) :]))
 
 
 def _key(step: InputStep) -> Hash:

@@ -62,7 +62,7 @@ def _push_record(store: Store, cache: RegistryCache, item: LayerRecord) -> Outco
 
 
 def _push_base_index(store: Store, cache: RegistryCache, source: LayerSource) -> Outcome:
-    mark = f"{cache.repository}/index/{source.layer.diff_id}"
+    mark = cache.mark_of_index(source.layer.diff_id)
     index = _index(store, source.layer)
     if index is None or store.is_marked(mark):
         return 0, ""

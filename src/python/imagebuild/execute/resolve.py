@@ -70,18 +70,23 @@ class _Name:
     def __init__(self, text: str, client: RegistryClient, store: Store) -> None:
         self._text, self._client, self._store = text, client, store
         self._ref = ImageRef.parse(text)
-        self._digest = self._ref.digest or _digest_of(client, self._ref)
+        self._mark = f"resolved {text}"
+        self._digest = self._ref.digest
+        if not self._digest and store.is_marked(self._mark):  # else all of it is read anyway
+            self._digest = _digest_of(client, self._ref)
         self._documents: Dict[str, Tuple[Descriptor, manifests.Document]] = {}
 
     def resolve(self, platform: Platform) -> ResolvedBase:
-        if self._digest is None:
-            return self._ask(platform)
-        key = canonical.fingerprint(["base", self._text, self._digest, platform])
-        base = _known(self._store, key)
+        base = _known(self._store, self._key(self._digest, platform)) if self._digest else None
         if base is None:
             base = self._ask(platform)
-            self._store.put_record(key, canonical.dumps(base))
+            digest = self._digest or self._documents[self._ref.tag][0].digest
+            self._store.put_record(self._key(digest, platform), canonical.dumps(base))
+            self._store.mark(self._mark)
         return base
+
+    def _key(self, digest: Hash, platform: Platform) -> Hash:
+        return canonical.fingerprint(["base", self._text, digest, platform])
 
     def try_to_resolve(self, platform: Platform) -> Union[ResolvedBase, UnreadImage]:
         try:

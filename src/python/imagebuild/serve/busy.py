@@ -1,41 +1,64 @@
-"""Whether a process and all that it has started have done anything."""
+"""Whether a process and all that it has started work or wait."""
 
 from __future__ import annotations
 
 import posix
+from dataclasses import dataclass
 from typing import List
 
-TICKS = 1
-"""Clock ticks (10 ms) in a `WINDOW` that are next to nothing."""
-WINDOW = 0.1
-"""Seconds."""
+WINDOW = 0.05
+"""Seconds from one look to the next."""
+LITTLE = 1
+"""Clock ticks (10 ms) in a `WINDOW`."""
 
 
-def ticks(pid: int) -> int:
-    """Clock ticks of processor time that `pid` and its living descendants have had, and those that these waited for."""
-    total, pids = 0, [pid]
+@dataclass(frozen=True)
+class Look:
+    """What a process and its living descendants were at some moment.
+
+    :param ticks: clock ticks of processor time that they have had, and those that they waited for.
+    :param runs: whether any of their threads wants a processor; where there are too few, it may wait for one.
+    """
+
+    ticks: int
+    runs: bool
+
+    def waited_since(self, before: Look) -> bool:
+        return not self.runs and self.ticks - before.ticks <= LITTLE
+
+
+def look(pid: int) -> Look:
+    ticks, runs, pids = 0, False, [pid]
     while pids:
-        pid = pids.pop()
+        process = f"/proc/{pids.pop()}"
         try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-            total += sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime (proc(5))
-            for thread in posix.listdir(f"/proc/{pid}/task"):
-                pids += _children(pid, thread)
+            fields = _fields(process)
+            ticks += sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime (proc(5))
+            threads = posix.listdir(f"{process}/task")
+            for thread in (f"{process}/task/{name}" for name in threads):
+                state = _fields(thread)[0] if len(threads) > 1 else fields[0]
+                runs = runs or state == b"R"
+                pids += _children(thread)
         except OSError:  # it has ended
             continue
-    return total
+    return Look(ticks, runs)
 
 
 def can_tell() -> bool:
     """Whether this kernel lists children (CONFIG_PROC_CHILDREN)."""
     try:
-        _children(posix.getpid(), str(posix.getpid()))
+        _children("/proc/thread-self")
     except OSError:
         return False
     return True
 
 
-def _children(pid: int, thread: str) -> List[int]:
-    with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+def _fields(process: str) -> List[bytes]:
+    """Of its ``stat``, from the state on."""
+    with open(f"{process}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()
+
+
+def _children(thread: str) -> List[int]:
+    with open(f"{thread}/children", "rb") as file:
         return [int(child) for child in file.read().split()]

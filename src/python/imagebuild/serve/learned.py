@@ -30,11 +30,8 @@ def learn(more: bytes) -> None:
     for name in modules:
         with suppress(ImportError):
             __import__(name)
-    if expressions:
-        import re
-
-        for pattern, flags in expressions:
-            re.compile(pattern, flags)
+    for pattern, flags in expressions:
+        sys.modules["re"].compile(pattern, flags)  # the original, which keeps them
 
 
 def _expressions() -> List[Tuple[Any, int]]:

@@ -23,8 +23,8 @@ from typing import Dict, NoReturn
 
 from imagebuild import canonical
 from imagebuild.errors import EXIT_SET_ASIDE
-from imagebuild.serve import busy
 from imagebuild.serve.aside import GET, Aside, GoesOn, asked_for, last_word
+from imagebuild.serve.busy import WINDOW, Look, can_tell, look
 from imagebuild.serve.call import LEARNED, STDERR, STDOUT, Call, Main
 from imagebuild.serve.learned import learn
 from imagebuild.serve.loop import Loop
@@ -66,7 +66,7 @@ class Server:
         self._loop.run()
 
     def _accept(self) -> None:
-        descriptor, (_, port) = self._listener._accept()
+        descriptor, (_, port) = self._listener._accept()  # type: ignore[attr-defined]
         connection = socket(AF_INET, SOCK_STREAM, 0, descriptor)
         try:
             if not owns(self._client, port, self._port):
@@ -85,17 +85,17 @@ class Server:
         call = Call(self._loop, self._main, arguments, directory, private, self._finish)
         self._askers[call] = connection
         self._loop.watch(connection.fileno(), partial(_hear, connection))
-        if ASIDE in arguments[:-1] and busy.can_tell():
+        if ASIDE in arguments[:-1] and can_tell():
             scratch = os.path.join(directory, arguments[arguments.index(ASIDE) + 1])
-            self._look_again(call, scratch, busy.ticks(call.pid))
+            self._look_again(call, scratch, look(call.pid))
 
-    def _look_again(self, call: Call, scratch: str, ticks: int) -> None:
-        self._loop.after(busy.WINDOW, call, partial(self._look, call, scratch, ticks))
+    def _look_again(self, call: Call, scratch: str, before: Look) -> None:
+        self._loop.after(WINDOW, call, partial(self._look, call, scratch, before))
 
-    def _look(self, call: Call, scratch: str, before: int) -> None:
+    def _look(self, call: Call, scratch: str, before: Look) -> None:
         """Set `call` aside if it has mostly waited since `before`."""
-        now = busy.ticks(call.pid)
-        if now - before > busy.TICKS or not self._set_aside(call, scratch):
+        now = look(call.pid)
+        if not (now.waited_since(before) and self._set_aside(call, scratch)):
             self._look_again(call, scratch, now)
 
     def _set_aside(self, call: Call, scratch: str) -> bool:
