@@ -45,6 +45,9 @@ class Builder(Protocol):
     def build(self, project: str, machine: str = "A", *, cached: bool = True) -> Sample:
         """:param cached: read from and write to a cache in the registry."""
 
+    def build_again(self, project: str) -> Sample:
+        """Build on machine "A" what that has built, in the quickest way that there is."""
+
     def forget(self, machine: str) -> None:
         """Make a machine one that has never built anything."""
 
@@ -68,6 +71,9 @@ class Ours:
             run = self.machines[machine].package(project, *(() if cached else NO_CACHE_REPO))
         spent = self._cpu() - before
         return Sample(run.seconds, spent, downloaded(self.registry, seen), peak.bytes)
+
+    def build_again(self, project: str) -> Sample:
+        return self.build(project)
 
     def forget(self, machine: str) -> None:
         self.machines[machine].forget()
@@ -103,6 +109,10 @@ class Buildah:
         with Peak(lambda: [os.getpid()]) as peak:
             seconds, cpu = self._timed(machine, ["bud", *options, str(context)])
         return Sample(seconds, cpu, downloaded(self.registry, seen), peak.bytes)
+
+    def build_again(self, project: str) -> Sample:
+        """It would ask the registry for each step, though it has them all."""
+        return self.build(project, cached=False)
 
     def forget(self, machine: str) -> None:
         set_aside(self.directory / machine)

@@ -136,7 +136,9 @@ def servers() -> List[int]:
 def test_runs_that_wait_hold_no_slot(tmp_path: Path, base: str) -> None:
     """Here each waits for the other, and Pants runs one process at once."""
     backend = Backend(tmp_path, "--process-execution-local-parallelism=1")
-    stages = "".join(STAGE.format(base=base, own=own, other=other) for own, other in (("a", "b"), ("b", "a")))
+    stages = "".join(
+        STAGE.format(base=base, own=own, other=other) for own, other in (("a", "b"), ("b", "a"))
+    )
     backend.write({"app/BUILD": BUILD, "app/Dockerfile": f"{stages}{BOTH}"})
     backend.new_session()
 

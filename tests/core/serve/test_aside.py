@@ -232,6 +232,22 @@ def test_its_server_takes_it_along_and_the_next_store_cleans_up(served: Served) 
     assert [] == os.listdir(work(served))
 
 
+NO_ROOM = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))"
+
+
+def test_one_whose_outcome_has_no_room_is_lost_and_its_server_goes_on(tmp_path: Path) -> None:
+    Store(str(tmp_path / "store"))
+    with serving(tmp_path, NO_ROOM) as served:
+        goes_on = start(served, f"{WAITS}print('x' * 200)\n")
+        connection = ask_for(served, goes_on.name)
+
+        go(served)
+
+        assert "" == body_of(connection)
+        assert outcome(str(work(served) / goes_on.name)) is None
+        assert [(EXIT, b"0")] == served.ask("pass")
+
+
 STRANGER = """\
 import socket, sys
 connection = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 20)

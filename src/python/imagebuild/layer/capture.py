@@ -13,7 +13,15 @@ from typing import Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 from imagebuild.errors import HostError, MalformedError
 from imagebuild.layer import entry as kinds
-from imagebuild.layer.entry import ROOT, Entry, altered, join, reject_reserved, shown
+from imagebuild.layer.entry import (
+    ROOT,
+    Entry,
+    altered,
+    join,
+    plain_file,
+    reject_reserved,
+    shown,
+)
 from imagebuild.layer.pyc import PYCACHE, follow_source
 from imagebuild.layer.writer import LayerWriter, clamped
 
@@ -197,6 +205,9 @@ class _Capture:
         self, path: bytes, kind: str, status: os.stat_result, file: Optional[OpenFile]
     ) -> Entry:
         xattrs, opaque = _read_xattrs(file, path) if file is not None else ((), False)
+        if kind == kinds.FILE and not xattrs:  # as most are
+            mode, mtime = stat.S_IMODE(status.st_mode), self._mtime(status)
+            return plain_file(path, mode, status.st_uid, status.st_gid, status.st_size, mtime)
         return Entry(
             path,
             kind,
@@ -204,10 +215,14 @@ class _Capture:
             status.st_uid,
             status.st_gid,
             status.st_size if kind == kinds.FILE else 0,
-            status.st_mtime_ns if self._epoch is None else clamped(status.st_mtime_ns, self._epoch),
+            self._mtime(status),
             xattrs=xattrs,
             opaque=opaque,
         )
+
+    def _mtime(self, status: os.stat_result) -> int:
+        mtime = status.st_mtime_ns
+        return mtime if self._epoch is None else clamped(mtime, self._epoch)
 
     @staticmethod
     def _clamp(fd: int, status: os.stat_result, entry: Entry) -> None:

@@ -44,6 +44,9 @@ _TYPE = {
     WHITEOUT: b"0",
     OPAQUE: b"0",
 }
+MAGIC = b"ustar\x0000"
+_NO_NAMES = bytes(64)
+"""Those of the owner and the group."""
 _MAX_8 = 0o7777777
 _MAX_12 = 0o77777777777
 _PAX_NAME = b"././@PaxHeader"
@@ -60,7 +63,8 @@ def encode_header(entry: Entry) -> bytes:
     if len(link) > 100:
         records.append((b"linkpath", link))
     numbers = _numbers(entry, records)
-    records.extend(_xattr(entry, key, value) for key, value in entry.xattrs)
+    if entry.xattrs:
+        records.extend(_xattr(entry, key, value) for key, value in entry.xattrs)
     block = _block(
         split,
         _TYPE[entry.kind],
@@ -102,6 +106,9 @@ def _numbers(entry: Entry, records: List[Tuple[bytes, bytes]]) -> Tuple[int, int
     """uid, gid, size and mtime as the header holds them; what does not fit goes to `records`."""
     size = entry.size if entry.kind == FILE else 0
     seconds, fraction = divmod(entry.mtime, NANOSECONDS)
+    small = entry.uid <= _MAX_8 and entry.gid <= _MAX_8 and size <= _MAX_12
+    if small and not fraction and 0 <= seconds <= _MAX_12:  # as nearly all are
+        return entry.uid, entry.gid, size, seconds
     fields = [(b"uid", entry.uid, _MAX_8), (b"gid", entry.gid, _MAX_8), (b"size", size, _MAX_12)]
     fitting = [value if value <= limit else 0 for _, value, limit in fields]
     records.extend(
@@ -143,22 +150,19 @@ def _block(
     link: bytes,
     device: Tuple[int, int],
 ) -> bytes:
-    uid, gid, size, mtime = numbers
-    head = b"%s%07o\0%07o\0%07o\0%011o\0%011o\0" % (
+    numbered = b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (mode, *numbers)
+    devices = b"%07o\0%07o\0" % device
+    # With its own field full of spaces (8 x 0x20). What fills fields up adds nothing, and would be most of the work.
+    parts = (name[1], numbered, kind, link, MAGIC, devices, name[0])
+    checksum = sum(map(sum, parts)) + 256
+    return b"%s%s%06o\0 %s%s%s%s%s%s" % (
         name[1].ljust(100, b"\0"),
-        mode,
-        uid,
-        gid,
-        size,
-        mtime,
-    )
-    tail = b"%s%sustar\x0000%s%07o\0%07o\0%s" % (
+        numbered,
+        checksum,
         kind,
         link.ljust(100, b"\0"),
-        bytes(64),
-        device[0],
-        device[1],
+        MAGIC,
+        _NO_NAMES,
+        devices,
         name[0].ljust(167, b"\0"),
     )
-    # The checksum is taken with its own field full of spaces (8 x 0x20).
-    return b"%s%06o\0 %s" % (head, sum(head) + sum(tail) + 256, tail)

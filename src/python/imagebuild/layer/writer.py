@@ -19,7 +19,6 @@ from imagebuild.layer.index_builder import IndexBuilder
 from imagebuild.layer.pipeline import LayerPipeline
 from imagebuild.layer.streams import ByteSink, ByteSource
 from imagebuild.oci.descriptor import Descriptor, Layer
-from imagebuild.oci.hash import Hash
 
 _PIECE = 1 << 18
 
@@ -53,8 +52,8 @@ class LayerWriter:
         self._builder = IndexBuilder()
         self._last: Optional[bytes] = None
 
-    def add(self, entry: Entry, content: ContentSource = None) -> Entry:
-        """Write one entry; gives it back with its sha256.
+    def add(self, entry: Entry, content: ContentSource = None) -> None:
+        """Write one entry.
 
         A directory with `opaque` is followed by its marker, so no separate entry of kind ``opaque`` is needed. A hard link's
         target must have been added before.
@@ -67,16 +66,17 @@ class LayerWriter:
         self._check(entry)
         try:
             self._pipeline.write(encode_header(entry))
-            is_file = entry.kind == kinds.FILE
-            entry = self._add_content(entry, content) if is_file else self._builder.add(entry)
-            if entry.kind == kinds.DIR and entry.opaque:
+            if entry.kind == kinds.FILE:
+                self._add_content(entry, content)
+            else:
+                self._builder.add(entry)
+            if entry.opaque and entry.kind == kinds.DIR:
                 marker = Entry(entry.path, kinds.OPAQUE)
                 self._pipeline.write(encode_header(marker))
                 self._builder.add(marker)
         except BaseException as error:
             self._give_up(error)
             raise
-        return entry
 
     def finish(self) -> WrittenLayer:
         """End the tar and give the layer's names; `out` is neither flushed nor closed.
@@ -114,7 +114,7 @@ class LayerWriter:
         if entry.kind not in (kinds.WHITEOUT, kinds.OPAQUE):
             reject_reserved(entry.path)
 
-    def _add_content(self, entry: Entry, content: ContentSource) -> Entry:
+    def _add_content(self, entry: Entry, content: ContentSource) -> None:
         keep = entry.path in TEXT_PATHS and entry.size <= MAX_TEXT
         kept: List[bytes] = []
         sha256, left = hashlib.sha256(), entry.size
@@ -132,10 +132,9 @@ class LayerWriter:
             if keep:
                 kept.append(piece)
         self._pipeline.write(padding(entry.size))
-        entry = self._builder.add(altered(entry, sha256=Hash(sha256.hexdigest())))
+        path = self._builder.add_file(entry, sha256.hexdigest())
         if keep:
-            self._builder.add_text(entry.path, b"".join(kept))
-        return entry
+            self._builder.add_text(path, b"".join(kept))
 
 
 def write_layer(

@@ -14,6 +14,7 @@ import marshal
 import os
 import posix
 from _socket import SHUT_WR, socket
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, ContextManager, List, Optional, Tuple
@@ -56,7 +57,7 @@ class Aside:
         self._loop, self._call, self._holder = loop, call, holder
         self._file = holder.__enter__()
         self._waiting: List[socket] = []
-        self._ended = self._called_off = False
+        self._ended = self._lost = False
         self.name = os.path.basename(self._file.name)
         loop.after(FIRST, self, self._call_off)
 
@@ -68,7 +69,7 @@ class Aside:
     @property
     def is_taken(self) -> bool:
         """Whether its outcome was taken out of its file; or there will be none."""
-        return self._called_off or posix.fstat(self.descriptor).st_nlink == 0
+        return self._lost or posix.fstat(self.descriptor).st_nlink == 0
 
     def tell(self, connection: socket) -> None:
         """Tell `connection` when it has ended."""
@@ -84,27 +85,26 @@ class Aside:
         self._loop.forget(connection.fileno())
         connection.close()
         self._waiting.remove(connection)
-        if not self._waiting and not self._called_off:
+        if not self._waiting and not self._lost:
             self._loop.after(AGAIN, self, self._call_off)
 
     def _call_off(self) -> None:
-        self._called_off = True
+        self._lost = True
         self._call.call_off()
 
     def end(self) -> None:
         """Its call has ended."""
         self._ended = True
         self._loop.no_more(self)
-        if not self._called_off:
-            code, (stdout, stderr, _) = self._call.code, self._call.outputs
-            self._file.write(marshal.dumps((code, stdout, stderr)))
-            self._file.flush()
+        code, (stdout, stderr, _) = self._call.code, self._call.outputs
+        if not _write(self.descriptor, marshal.dumps((code, stdout, stderr))):
+            self._lost = True
         for connection in self._waiting:
             self._loop.forget(connection.fileno())
             self._tell_end(connection)
 
     def _tell_end(self, connection: socket) -> None:
-        last_word(connection, b"" if self._called_off else self.name.encode())
+        last_word(connection, b"" if self._lost else self.name.encode())
 
     def forget(self) -> None:
         """Remove its file, if that is still there."""
@@ -123,13 +123,20 @@ def asked_for(connection: socket) -> Optional[str]:
     return line[len(GET) :].decode("ascii", "replace") if line.startswith(GET) else None
 
 
+def _write(descriptor: int, data: bytes) -> bool:
+    """All of it or nothing; where there is no room, whoever runs the request again is told so."""
+    with suppress(OSError):
+        if posix.write(descriptor, data) == len(data):
+            return True
+    posix.ftruncate(descriptor, 0)
+    return False
+
+
 def last_word(connection: socket, data: bytes) -> None:
     """Say the last word, if there is anyone to hear it."""
-    try:
+    with suppress(OSError):
         connection.sendall(data)
         connection.shutdown(SHUT_WR)
-    except OSError:
-        pass
     connection.close()
 
 
