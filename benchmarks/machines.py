@@ -190,8 +190,8 @@ class Machine:
     def executor(self) -> Tuple[str, Path]:
         """The interpreter of the executor, and the directory that it was laid out in."""
         (link,) = (self.root / "caches" / "kaniko_pythons").iterdir()
-        (module,) = (self.root / "tmp").glob("immutable_inputs*/**/imagebuild/cli.py")
-        return os.path.realpath(link), module.parent.parent
+        (bundle,) = (self.root / "tmp").glob("immutable_inputs*/**/modules.bin")
+        return os.path.realpath(link), bundle.parent
 
     @contextlib.contextmanager
     def traced(self) -> Iterator[List[Call]]:

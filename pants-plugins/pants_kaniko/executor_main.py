@@ -1,7 +1,8 @@
 """Starts the executor: lies as ``main.py`` in its directory, beside the modules and ``modules.bin`` (see install.py).
 
 A module that is in ``modules.bin`` is taken from there: with no directories to look through and no files to open, a small
-step starts in four fifths of the time. Only under the very Python that it was made by; any other reads the sources.
+step starts in four fifths of the time. Only under the very Python that it was made by; any other reads the sources, those of
+the core from ``core.zip``.
 What is imported here is in the interpreter already: `os` and `__future__` come out of the file, too.
 """
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 HERE = sys.path[0] if sys.path[0].startswith("/") else f"{posix.getcwd()}/{sys.path[0]}"
 STDLIB = str(sys.modules["encodings"].__file__).rpartition("/encodings/")[0]
-BUNDLE = "modules.bin"
+BUNDLE, ARCHIVE = "modules.bin", "core.zip"
 # Collecting garbage while modules load, which make none, would be a tenth of a small step.
 GARBAGE = 100_000
 
@@ -62,6 +63,13 @@ class Bundle:
         code = posix.pread(self._file.fileno(), length, self._start + start)
         exec(marshal.loads(code), module.__dict__)  # noqa: S102, S302 - as above
 
+    def get_source(self, name: str) -> "Optional[str]":
+        """For tracebacks; of the core alone, for others lie where they are found."""
+        from zipimport import zipimporter
+
+        package = name.rpartition(".")[0].replace(".", "/")
+        return zipimporter(f"{HERE}/{ARCHIVE}/{package}").get_source(name)
+
 
 def run(main: "Callable[[List[str]], int]") -> None:
     """Do what the command line asks for: one call of `main`, or to be a server that makes such calls."""
@@ -86,6 +94,7 @@ def run(main: "Callable[[List[str]], int]") -> None:
 def start() -> None:
     gc.set_threshold(GARBAGE)
     sys.path[0] = HERE
+    sys.path.append(f"{HERE}/{ARCHIVE}")
     sys.meta_path.insert(0, Bundle(f"{HERE}/{BUNDLE}"))
     from imagebuild.cli import main
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+from pathlib import Path
 from typing import Tuple
 
 from pants.engine.fs import Digest
@@ -12,6 +15,7 @@ from pants.util.logging import LogLevel
 from pants_kaniko.shapes import EXECUTOR_DIR, MAIN, PYTHON_FLAGS, PYTHONS
 
 SOURCES, INSTALLER, CORE = "sources", "install.py", "core.bin"
+ARCHIVE, MODULES = f"{SOURCES}/core.zip", f"{SOURCES}/core.txt"
 EXECUTOR_FILES = (
     (INSTALLER, "install.py"),
     (f"{SOURCES}/dataclasses.py", "lean_dataclasses.py"),
@@ -35,6 +39,25 @@ new = f"{link}.{os.getpid()}"
 os.symlink(python, new)
 os.replace(new, link)
 """
+
+
+def archived(package: Path) -> bytes:
+    """The modules of a package as one file: Pants takes a third of a millisecond to lay out each, and does so three times."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as members:
+        for path in sorted(package.rglob("*.py")):
+            name = path.relative_to(package.parent).as_posix()
+            members.writestr(zipfile.ZipInfo(name), path.read_bytes())  # of 1980, as all of them
+    return archive.getvalue()
+
+
+def module_names(package: Path) -> bytes:
+    """The modules that `archived` puts together, one in a line."""
+    paths = (path.relative_to(package.parent) for path in package.rglob("*.py"))
+    names = {".".join(path.with_suffix("").parts) for path in paths}
+    return "\n".join(
+        sorted(name[: -len(".__init__")] if name.endswith(".__init__") else name for name in names)
+    ).encode()
 
 
 def compile_process(python: str, sources: Digest) -> Process:

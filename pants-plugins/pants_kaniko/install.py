@@ -20,6 +20,7 @@ import shutil
 import sys
 from _frozen_importlib import BuiltinImporter, ModuleSpec
 from _frozen_importlib_external import PathFinder, SourceFileLoader
+from zipimport import zipimporter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ UNUSED_FILES = (
 # What loads all of requests and complains that there is no charset_normalizer; what complains that there is no SOCKS; what
 # reads the metadata of installed packages to see whether it could speak HTTP/2.
 EMPTIED = ("requests/__init__.py", "urllib3/contrib/socks.py", "urllib3/http2/__init__.py")
-BUNDLE = "modules.bin"
+BUNDLE, ARCHIVE, MODULES = "modules.bin", "core.zip", "core.txt"
 # Package -> what its modules get in the bundle instead of modules that load slowly. `_signal` and `_socket` are the C parts.
 LEAN = {
     "imagebuild": {
@@ -71,7 +72,7 @@ AHEAD = "calendar hmac http.client http.cookiejar http.cookies mimetypes platfor
 
 def compile_core(sources: str, core: str) -> None:
     """Write the bytecode of the modules below `sources`, and of what they load of the standard library."""
-    recorder = record(sources, (*USED, *AHEAD), missing=None)
+    recorder = record(sources, sources, (*USED, *AHEAD), missing=None)
     with open(core, "wb") as file:
         marshal.dump((sys.version, recorder.codes), file)
 
@@ -94,7 +95,7 @@ def install(pex: str, sources: str, target: str, core: str = "") -> None:
         with open(core, "rb") as file:
             version, read = marshal.loads(file.read())  # noqa: S302 - this script wrote it
         codes = read if version == sys.version else {}
-    recorder = record(target, (*USED, "zstandard"), PARSER, codes)
+    recorder = record(target, sources, (*USED, "zstandard"), PARSER, codes)
     recorder.write(os.path.join(target, BUNDLE))
 
 
@@ -106,21 +107,25 @@ def _copy(source: str, target: str) -> None:
 
 def record(
     directory: str,
+    sources: str,
     names: Iterable[str],
     missing: Optional[str],
     codes: Optional[Dict[str, bytes]] = None,
 ) -> Recorder:
-    """Load the core below `directory`, after modules of other `names`.
+    """Load the core, whose archive is in `sources`, after modules of other `names`; what it needs is below `directory`.
 
     :param missing: the library that may be missing; None for any.
     :param codes: modules that are compiled already.
     """
     gc.disable()  # of a tree of syntax it collects nothing, and looks at it again and again
-    recorder = Recorder(os.path.abspath(directory), codes or {})
+    with open(os.path.join(sources, MODULES)) as file:
+        modules = file.read().split()
+    directories = [os.path.abspath(directory), os.path.abspath(os.path.join(sources, ARCHIVE))]
+    recorder = Recorder(directories, codes or {})
     recorder.record_loaded()
-    sys.path[0] = os.path.abspath(directory)
+    sys.path[:1] = directories
     sys.meta_path[:] = [BuiltinImporter, recorder]
-    for name in (*names, *sorted(_modules(directory, "imagebuild"))):
+    for name in (*names, *modules):
         try:
             if not name.startswith(CLIENT):
                 __import__(name)
@@ -137,11 +142,12 @@ class Recorder:
     original would load.
     """
 
-    def __init__(self, target: str, compiled: Dict[str, bytes]) -> None:
-        self._roots = (target, os.path.dirname(os.__file__))
+    def __init__(self, directories: List[str], compiled: Dict[str, bytes]) -> None:
+        self._directories, self._stdlib = directories, os.path.dirname(os.__file__)
         self._compiled = compiled
         self.codes: Dict[str, bytes] = {}
         self._nowhere: List[str] = []
+        self._loaders: Dict[str, Any] = {}
 
     def record_loaded(self) -> None:
         """What this script itself loaded, and with it much of the standard library, but not what Python starts with."""
@@ -155,7 +161,8 @@ class Recorder:
         spec = PathFinder.find_spec(name, path)
         if spec is None:
             self._nowhere.append(name)
-        elif isinstance(spec.loader, SourceFileLoader):
+        elif isinstance(spec.loader, (SourceFileLoader, zipimporter)):
+            self._loaders[name] = spec.loader
             spec.loader = self  # type: ignore[assignment] # it has what is asked of one
         return spec
 
@@ -172,16 +179,19 @@ class Recorder:
         if spec.name in self._compiled:
             self.codes[spec.name] = self._compiled[spec.name]
             return marshal.loads(self.codes[spec.name])  # noqa: S302 - as above
-        with open(spec.origin, "rb") as file:
-            # Under a relative name, so that no path of this machine is in it.
-            code = compiled(spec.name, file.read(), self._place(spec.origin)[1])
+        loader: Any = self._loaders.get(spec.name, spec.loader)
+        source = loader.get_data(spec.origin)
+        # Under a relative name, so that no path of this machine is in it.
+        code = compiled(spec.name, source, self._place(spec.origin)[1])
         self.codes[spec.name] = marshal.dumps(code)
         return code
 
     def _place(self, origin: str) -> Tuple[bool, str]:
-        """Whether it is of the standard library, and where below that or the target."""
-        of_stdlib = not origin.startswith(f"{self._roots[0]}/")
-        return of_stdlib, os.path.relpath(origin, self._roots[of_stdlib])
+        """Whether it is of the standard library, and where below that or another directory."""
+        for directory in self._directories:
+            if origin.startswith(f"{directory}/"):
+                return False, os.path.relpath(origin, directory)
+        return True, os.path.relpath(origin, self._stdlib)
 
     def write(self, path: str) -> None:
         table: Dict[str, Optional[Tuple[bool, bool, str, int, int]]] = dict.fromkeys(self._nowhere)
@@ -279,15 +289,6 @@ class Leaner:
 def _later(target: str, *named: str) -> List[_ast.stmt]:
     text = f"from lean_later import Later as later\n{target} = later{named!r}"
     return _parsed(text.encode(), "").body
-
-
-def _modules(root: str, package: str) -> Iterator[str]:
-    """Names of the modules of a package below `root`."""
-    for directory, _, files in os.walk(os.path.join(root, package)):
-        for path in (os.path.relpath(os.path.join(directory, file), root) for file in files):
-            if path.endswith(".py"):
-                name = path[: -len(".py")].replace(os.sep, ".")
-                yield name[: -len(".__init__")] if name.endswith(".__init__") else name
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ from typing import Any, Dict, Iterator
 
 import pytest
 
+import imagebuild
 from imagebuild.serve import nailgun
 from pants_kaniko import install, lean_json
-from support.laid_out import PYTHON, laid_out
+from support.laid_out import PYTHON, archive, laid_out
 from support.served import Served
 
 
@@ -88,7 +89,7 @@ def test_modules_come_from_the_one_file(executor: Path) -> None:
 def test_all_that_a_module_imports_when_it_runs_is_there_too(executor: Path) -> None:
     found = table(executor)
     sources = {
-        name: (executor / found[name][2]).read_text()
+        name: (Path(imagebuild.__path__[0]).parent / found[name][2]).read_text()
         for name in found
         if name.startswith("imagebuild")
     }
@@ -136,9 +137,11 @@ def test_another_pythons_core_is_compiled_again(executor: Path, tmp_path: Path) 
 
 def test_what_does_not_load_is_not_installed(tmp_path: Path) -> None:
     (tmp_path / "pex" / ".deps").mkdir(parents=True)
-    (tmp_path / "sources" / "imagebuild").mkdir(parents=True)
-    (tmp_path / "sources" / "imagebuild" / "__init__.py").touch()
-    (tmp_path / "sources" / "imagebuild" / "bad.py").write_text("import no_such_module")
+    (tmp_path / "imagebuild").mkdir()
+    (tmp_path / "imagebuild" / "__init__.py").touch()
+    (tmp_path / "imagebuild" / "bad.py").write_text("import no_such_module")
+    (tmp_path / "sources").mkdir()
+    archive(tmp_path / "imagebuild", tmp_path / "sources")
     (tmp_path / "sources" / "zstandard.py").touch()
     places = [str(tmp_path / name) for name in ("pex", "sources", "target")]
     done = subprocess.run([*PYTHON, install.__file__, *places], capture_output=True, check=False)
@@ -227,10 +230,22 @@ def test_another_python_reads_the_sources(executor: Path) -> None:
         executor,
         "sys.meta_path.pop(0); sys.version = 'another'; "
         "sys.meta_path.insert(0, main.Bundle(sys.path[0] + '/modules.bin')); "
+        "sys.path.append(sys.path[0] + '/core.zip'); "
         "import imagebuild.cli as cli; print(type(cli.__loader__).__name__)",
     )
 
-    assert "SourceFileLoader" == said.strip()
+    assert "zipimporter" == said.strip()
+
+
+def test_an_error_of_ours_shows_its_lines(executor: Path) -> None:
+    said = origins(
+        executor,
+        "import traceback, imagebuild.canonical as canonical\n"
+        "try:\n    canonical.encode({1})\n"
+        "except TypeError:\n    traceback.print_exc(file=sys.stdout)",
+    )
+
+    assert "raise TypeError(f" in said, said
 
 
 def test_it_is_the_same_wherever_it_is_made(executor: Path, tmp_path: Path) -> None:

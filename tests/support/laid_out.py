@@ -21,6 +21,7 @@ from pants_kaniko import (
     lean_re,
     lean_typing,
 )
+from pants_kaniko.executor_setup import archived, module_names
 
 # Module -> its name in the executor, where that is another.
 FILES = {
@@ -33,12 +34,18 @@ FILES = {
 PYTHON = [sys.executable, "-s", "-S", "-B"]
 
 
+def archive(package: Path, sources: Path) -> None:
+    """Put a package where the installer finds the core."""
+    (sources / install.ARCHIVE).write_bytes(archived(package))
+    (sources / install.MODULES).write_bytes(module_names(package))
+
+
 def laid_out(directory: Path) -> Path:
     """The executor, with the libraries that the tests run with."""
     sources, pex = directory / "sources", directory / "executor.pex"
     sources.mkdir()
     (pex / ".deps").mkdir(parents=True)
-    (sources / "imagebuild").symlink_to(Path(imagebuild.__path__[0]))
+    archive(Path(imagebuild.__path__[0]), sources)
     for module, name in FILES.items():
         source = Path(module.__file__ or "")
         place = sources / (name or source.name)

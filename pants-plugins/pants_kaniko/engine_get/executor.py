@@ -40,18 +40,16 @@ class ExecutorSources:
 
 @rule(level=LogLevel.DEBUG)
 async def executor_sources() -> ExecutorSources:
-    root = Path(imagebuild.__path__[0])
-    modules = [
-        FileContent(
-            f"{executor_setup.SOURCES}/imagebuild/{path.relative_to(root)}", path.read_bytes()
-        )
-        for path in sorted(root.rglob("*.py"))
+    package = Path(imagebuild.__path__[0])
+    core = [
+        FileContent(executor_setup.ARCHIVE, executor_setup.archived(package)),
+        FileContent(executor_setup.MODULES, executor_setup.module_names(package)),
     ]
     ours = [
         FileContent(path, resources.read_binary("pants_kaniko", name))
         for path, name in executor_setup.EXECUTOR_FILES
     ]
-    return ExecutorSources(await Get(Digest, CreateDigest([*modules, *ours])))
+    return ExecutorSources(await Get(Digest, CreateDigest([*core, *ours])))
 
 
 @dataclass(frozen=True)
