@@ -51,13 +51,13 @@ def archived(package: Path) -> bytes:
     return archive.getvalue()
 
 
-def module_names(package: Path) -> bytes:
-    """The modules that `archived` puts together, one in a line."""
-    paths = (path.relative_to(package.parent) for path in package.rglob("*.py"))
-    names = {".".join(path.with_suffix("").parts) for path in paths}
-    return "\n".join(
-        sorted(name[: -len(".__init__")] if name.endswith(".__init__") else name for name in names)
-    ).encode()
+def module_paths(package: Path) -> bytes:
+    """The modules that `archived` puts together, each in a line with its file."""
+    lines = []
+    for path in sorted(path.relative_to(package.parent) for path in package.rglob("*.py")):
+        parts = path.parent.parts if path.stem == "__init__" else path.with_suffix("").parts
+        lines.append(f"{'.'.join(parts)} {path.as_posix()}\n")
+    return "".join(lines).encode()
 
 
 def compile_process(python: str, sources: Digest) -> Process:

@@ -19,7 +19,7 @@ import re
 import shutil
 import sys
 from _frozen_importlib import BuiltinImporter, ModuleSpec
-from _frozen_importlib_external import PathFinder, SourceFileLoader
+from _frozen_importlib_external import PathFinder, SourceFileLoader, spec_from_file_location
 from zipimport import zipimporter
 
 TYPE_CHECKING = False
@@ -118,12 +118,12 @@ def record(
     :param codes: modules that are compiled already.
     """
     gc.disable()  # of a tree of syntax it collects nothing, and looks at it again and again
+    archive = os.path.abspath(os.path.join(sources, ARCHIVE))
     with open(os.path.join(sources, MODULES)) as file:
-        modules = file.read().split()
-    directories = [os.path.abspath(directory), os.path.abspath(os.path.join(sources, ARCHIVE))]
-    recorder = Recorder(directories, codes or {})
+        modules = {name: f"{archive}/{path}" for name, path in map(str.split, file)}
+    recorder = Recorder([os.path.abspath(directory), archive], modules, codes or {})
     recorder.record_loaded()
-    sys.path[:1] = directories
+    sys.path[0] = os.path.abspath(directory)
     sys.meta_path[:] = [BuiltinImporter, recorder]
     for name in (*names, *modules):
         try:
@@ -142,12 +142,12 @@ class Recorder:
     original would load.
     """
 
-    def __init__(self, directories: List[str], compiled: Dict[str, bytes]) -> None:
-        self._directories, self._stdlib = directories, os.path.dirname(os.__file__)
+    def __init__(self, roots: List[str], core: Dict[str, str], compiled: Dict[str, bytes]) -> None:
+        self._roots, self._stdlib = roots, os.path.dirname(os.__file__)
         self._compiled = compiled
         self.codes: Dict[str, bytes] = {}
         self._nowhere: List[str] = []
-        self._loaders: Dict[str, Any] = {}
+        self._core, self._archive = core, zipimporter(roots[1])
 
     def record_loaded(self) -> None:
         """What this script itself loaded, and with it much of the standard library, but not what Python starts with."""
@@ -158,11 +158,15 @@ class Recorder:
                 self._code(spec)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
+        if name in self._core:  # zipimport itself would compile each to find it
+            origin = self._core[name]
+            inside = [os.path.dirname(origin)] if origin.endswith("/__init__.py") else None
+            options: Any = {"loader": self, "submodule_search_locations": inside}
+            return spec_from_file_location(name, origin, **options)
         spec = PathFinder.find_spec(name, path)
         if spec is None:
             self._nowhere.append(name)
-        elif isinstance(spec.loader, (SourceFileLoader, zipimporter)):
-            self._loaders[name] = spec.loader
+        elif isinstance(spec.loader, SourceFileLoader):
             spec.loader = self  # type: ignore[assignment] # it has what is asked of one
         return spec
 
@@ -179,8 +183,8 @@ class Recorder:
         if spec.name in self._compiled:
             self.codes[spec.name] = self._compiled[spec.name]
             return marshal.loads(self.codes[spec.name])  # noqa: S302 - as above
-        loader: Any = self._loaders.get(spec.name, spec.loader)
-        source = loader.get_data(spec.origin)
+        ordinary = SourceFileLoader(spec.name, spec.origin)
+        source = (self._archive if spec.name in self._core else ordinary).get_data(spec.origin)
         # Under a relative name, so that no path of this machine is in it.
         code = compiled(spec.name, source, self._place(spec.origin)[1])
         self.codes[spec.name] = marshal.dumps(code)
@@ -188,7 +192,7 @@ class Recorder:
 
     def _place(self, origin: str) -> Tuple[bool, str]:
         """Whether it is of the standard library, and where below that or another directory."""
-        for directory in self._directories:
+        for directory in self._roots:
             if origin.startswith(f"{directory}/"):
                 return False, os.path.relpath(origin, directory)
         return True, os.path.relpath(origin, self._stdlib)

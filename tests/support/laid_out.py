@@ -21,7 +21,7 @@ from pants_kaniko import (
     lean_re,
     lean_typing,
 )
-from pants_kaniko.executor_setup import archived, module_names
+from pants_kaniko.executor_setup import archived, module_paths
 
 # Module -> its name in the executor, where that is another.
 FILES = {
@@ -37,7 +37,7 @@ PYTHON = [sys.executable, "-s", "-S", "-B"]
 def archive(package: Path, sources: Path) -> None:
     """Put a package where the installer finds the core."""
     (sources / install.ARCHIVE).write_bytes(archived(package))
-    (sources / install.MODULES).write_bytes(module_names(package))
+    (sources / install.MODULES).write_bytes(module_paths(package))
 
 
 def laid_out(directory: Path) -> Path:

@@ -43,7 +43,7 @@ async def executor_sources() -> ExecutorSources:
     package = Path(imagebuild.__path__[0])
     core = [
         FileContent(executor_setup.ARCHIVE, executor_setup.archived(package)),
-        FileContent(executor_setup.MODULES, executor_setup.module_names(package)),
+        FileContent(executor_setup.MODULES, executor_setup.module_paths(package)),
     ]
     ours = [
         FileContent(path, resources.read_binary("pants_kaniko", name))
