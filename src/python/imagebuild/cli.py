@@ -9,7 +9,6 @@ import os
 import sys
 from dataclasses import dataclass
 from typing import (
-    TYPE_CHECKING,
     Any,
     Callable,
     Dict,
@@ -29,9 +28,6 @@ from imagebuild.errors import (
     ImageBuildError,
     UsageError,
 )
-
-if TYPE_CHECKING:
-    pass
 
 T = TypeVar("T")
 

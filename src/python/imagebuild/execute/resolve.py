@@ -82,7 +82,8 @@ class _Name:
             base = self._ask(platform)
             digest = self._digest or self._documents[self._ref.tag][0].digest
             self._store.put_record(self._key(digest, platform), canonical.dumps(base))
-            self._store.mark(self._mark)
+            if not self._digest:
+                self._store.mark(self._mark)
         return base
 
     def _key(self, digest: Hash, platform: Platform) -> Hash:

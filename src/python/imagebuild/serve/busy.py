@@ -39,8 +39,8 @@ def look(pid: int) -> Look:
                 state = _fields(thread)[0] if len(threads) > 1 else fields[0]
                 runs = runs or state == b"R"
                 pids += _children(thread)
-        except OSError:  # it has ended
-            continue
+        except OSError:  # it has ended meanwhile: so it ran
+            runs = True
     return Look(ticks, runs)
 
 

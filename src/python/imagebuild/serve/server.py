@@ -23,7 +23,7 @@ from typing import Dict, NoReturn
 
 from imagebuild import canonical
 from imagebuild.errors import EXIT_SET_ASIDE
-from imagebuild.serve.aside import GET, Aside, GoesOn, asked_for, last_word
+from imagebuild.serve.aside import GET, HEAD, Aside, GoesOn, asked_for, last_word
 from imagebuild.serve.busy import WINDOW, Look, can_tell, look
 from imagebuild.serve.call import LEARNED, STDERR, STDOUT, Call, Main
 from imagebuild.serve.learned import learn
@@ -118,7 +118,7 @@ class Server:
             if waiting.name == name:
                 waiting.tell(connection)
                 return
-        connection.close()
+        last_word(connection, HEAD % 1)  # and nothing behind it, which Pants does not ask for again
 
     def _finish(self, call: Call) -> None:
         if call in self._aside:
