@@ -17,7 +17,10 @@ def debian_image(directory: Path, reference: str) -> str:
     """
     root = directory / "debian"
     site, suite = _mirror()
-    _run("debootstrap", "--variant=minbase", "--include=ca-certificates", suite, str(root), site)
+    # debootstrap mounts /proc: in a mount namespace of its own, where tests that run beside this one
+    # and hold that no mount stays do not see it.
+    minimal = ("debootstrap", "--variant=minbase", "--include=ca-certificates")
+    _run("unshare", "--mount", *minimal, suite, str(root), site)
     for name in ("apt.conf.d", "sources.list", "sources.list.d", "trusted.gpg.d"):
         source, target = Path("/etc/apt") / name, root / "etc/apt" / name
         if source.is_dir():
