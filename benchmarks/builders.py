@@ -39,6 +39,10 @@ class Builder(Protocol):
     def name(self) -> str:
         """For people."""
 
+    @property
+    def remembers(self) -> bool:
+        """Whether a machine has to be asked something new after `forget`, for a daemon of it knows the old."""
+
     def write(self, project: str, dockerfile: str, files: Files) -> None:
         """Make or change a project; files that are not named stay as they are."""
 
@@ -59,6 +63,7 @@ class Ours:
     machines: Dict[str, Machine]
     registry: RealRegistry
     name: str = "ours"
+    remembers: bool = True
 
     def write(self, project: str, dockerfile: str, files: Files) -> None:
         for machine in self.machines.values():
@@ -93,6 +98,7 @@ class Buildah:
     directory: Path
     registry: RealRegistry
     name: str = "buildah"
+    remembers: bool = False
 
     def write(self, project: str, dockerfile: str, files: Files) -> None:
         for path, text in {"Dockerfile": dockerfile, **files}.items():

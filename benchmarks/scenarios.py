@@ -75,6 +75,17 @@ def _sources(main: str = "main") -> Files:
     return {"deps.txt": "deps\n", "main.txt": f"{main}\n", **lib}
 
 
+def _fill(bases: Bases, builder: Builder, project: str, number: int, instructions: int = 20) -> str:
+    """Have the project's steps in the registry's cache, and nothing of them on machine "B"; its Dockerfile."""
+    variant = number if builder.remembers else 0
+    dockerfile = service(bases.small, f"{project}-{variant}", instructions)
+    builder.write(project, dockerfile, _sources())
+    if number == variant:
+        builder.build(project)
+    builder.forget("B")
+    return dockerfile
+
+
 def _unchanged(instructions: int) -> Callable[[Bases, Builder, int], Sample]:
     def run(bases: Bases, builder: Builder, number: int) -> Sample:
         project = f"warm{instructions}"
@@ -90,10 +101,7 @@ def _unchanged(instructions: int) -> Callable[[Bases, Builder, int], Sample]:
 def _unchanged_fresh(instructions: int) -> Callable[[Bases, Builder, int], Sample]:
     def run(bases: Bases, builder: Builder, number: int) -> Sample:
         project = f"fresh{instructions}"
-        dockerfile = service(bases.small, f"{project}-{number}", instructions)
-        builder.write(project, dockerfile, _sources())
-        builder.build(project)
-        builder.forget("B")
+        _fill(bases, builder, project, number, instructions)
         return builder.build(project, "B")
 
     return run
@@ -108,11 +116,8 @@ def _changed(bases: Bases, builder: Builder, number: int) -> Sample:
 
 
 def _changed_fresh(bases: Bases, builder: Builder, number: int) -> Sample:
-    dockerfile = service(bases.small, f"changed-fresh-{number}")
-    builder.write("changedfresh", dockerfile, _sources())
-    builder.build("changedfresh")
-    builder.write("changedfresh", dockerfile, _sources("changed"))
-    builder.forget("B")
+    dockerfile = _fill(bases, builder, "changedfresh", number)
+    builder.write("changedfresh", dockerfile, _sources(f"change {number}"))
     return builder.build("changedfresh", "B")
 
 
