@@ -50,7 +50,7 @@ class Builder(Protocol):
         """:param cached: read from and write to a cache in the registry."""
 
     def build_again(self, project: str) -> Sample:
-        """Build on machine "A" what that has built, in the quickest way that there is."""
+        """Build on machine "A", in the quickest way that there is for what it has built before."""
 
     def forget(self, machine: str) -> None:
         """Make a machine one that has never built anything."""
