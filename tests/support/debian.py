@@ -17,10 +17,9 @@ def debian_image(directory: Path, reference: str) -> str:
     """
     root = directory / "debian"
     site, suite = _mirror()
-    # debootstrap mounts /proc: in a mount namespace of its own, where tests that run beside this one
-    # and hold that no mount stays do not see it.
-    minimal = ("debootstrap", "--variant=minbase", "--include=ca-certificates")
-    _run("unshare", "--mount", *minimal, suite, str(root), site)
+    debootstrap = ("debootstrap", "--variant=minbase", "--include=ca-certificates")
+    # It mounts /proc, which tests that run beside this one and hold that no mount stays must not see.
+    _run(*debootstrap, suite, str(root), site, prefix=("unshare", "--mount"))
     for name in ("apt.conf.d", "sources.list", "sources.list.d", "trusted.gpg.d"):
         source, target = Path("/etc/apt") / name, root / "etc/apt" / name
         if source.is_dir():
@@ -43,6 +42,6 @@ def _mirror() -> Tuple[str, str]:
     return site, suite
 
 
-def _run(*command: str) -> bytes:
+def _run(*command: str, prefix: Tuple[str, ...] = ()) -> bytes:
     assert shutil.which(command[0]), f"these tests need the program {command[0]}"
-    return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    return subprocess.run((*prefix, *command), stdout=subprocess.PIPE, check=True).stdout
