@@ -10,7 +10,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, Tuple
+from typing import Any, Iterator, List, Tuple
 
 import pytest
 
@@ -188,6 +188,42 @@ def test_a_server_that_is_killed_takes_its_request_along(served: Served, then: s
 
         wait_for(lambda: not is_alive(pid))
     assert (served.directory / "called off").exists()
+
+
+def children(served: Served) -> List[int]:
+    pid = served.process.pid
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def waiting(served: Served) -> int:
+    """The fork that waits for a request."""
+    wait_for(lambda: len(children(served)) == 1)
+    return children(served)[0]
+
+
+def test_the_fork_for_a_request_is_there_before_it(served: Served) -> None:
+    pid = waiting(served)
+
+    assert pid == value_of(served.ask("import os; print(os.getpid())"))
+    assert pid != waiting(served)
+
+
+def test_one_that_is_killed_before_it_has_a_request_is_made_up_for(served: Served) -> None:
+    pid = waiting(served)
+
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not Path(f"/proc/{pid}").exists())
+
+    assert pid != value_of(served.ask("import os; print(os.getpid())"))
+    assert waiting(served)
+
+
+def test_a_server_that_is_killed_takes_the_next_fork_along(served: Served) -> None:
+    pid = waiting(served)
+
+    served.process.kill()
+
+    wait_for(lambda: not is_alive(pid))
 
 
 CLIENT = """\

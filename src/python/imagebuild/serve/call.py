@@ -1,7 +1,11 @@
-"""One request: a fork that runs it, and what it writes."""
+"""One request: a fork that runs it, and what it writes.
+
+To fork takes milliseconds, for the memory of a process that has loaded all modules; so it is done before there is a request.
+"""
 
 from __future__ import annotations
 
+import marshal
 import os
 import posix
 import signal
@@ -25,7 +29,7 @@ STDOUT, STDERR, LEARNED = range(3)
 
 
 class Call:
-    """A fork, which has all that the server has loaded, and nothing else of it.
+    """A fork, which has all that the server has loaded, and nothing else of it. It waits for its request.
 
     :ivar pid: until it has ended.
     :ivar code: its exit code, negative for a signal, once it has ended.
@@ -33,13 +37,7 @@ class Call:
     """
 
     def __init__(
-        self,
-        loop: Loop,
-        main: Main,
-        arguments: List[str],
-        directory: str,
-        private: Iterable[int],
-        ended: Callable[[Call], None],
+        self, loop: Loop, main: Main, private: Iterable[int], ended: Callable[[Call], None]
     ) -> None:
         """:param private: the server's descriptors, which a request does not have.
         :param ended: called with this one when the request has ended.
@@ -49,16 +47,28 @@ class Call:
         self._loop, self._ended = loop, ended
         known, server = Known(), posix.getpid()
         pipes = [posix.pipe() for _ in self.outputs]
+        request, self._request = posix.pipe()
         self.pid = posix.fork()
         if not self.pid:
-            for descriptor in (*private, *(read for read, _ in pipes)):
+            for descriptor in (*private, self._request, *(read for read, _ in pipes)):
                 posix.close(descriptor)
-            _run(main, arguments, directory, [write for _, write in pipes], known, server)
+            _run(main, request, [write for _, write in pipes], known, server)
+        posix.close(request)
         self._kinds: Dict[int, int] = {}
         for kind, (read, write) in enumerate(pipes):
             posix.close(write)
             self._kinds[read] = kind
             loop.watch(read, partial(self._read, read))
+
+    def begin(self, arguments: List[str], directory: str) -> None:
+        """This is its request.
+
+        :raises OSError: when it has ended before.
+        """
+        try:
+            posix.write(self._request, marshal.dumps((arguments, directory)))
+        finally:
+            posix.close(self._request)
 
     def _read(self, descriptor: int) -> None:
         data = posix.read(descriptor, MOST)
@@ -79,14 +89,17 @@ class Call:
         posix.kill(self.pid, signal.SIGINT)
 
 
-def _run(
-    main: Main, arguments: List[str], directory: str, pipes: List[int], known: Known, server: int
-) -> NoReturn:
+def _run(main: Main, request: int, pipes: List[int], known: Known, server: int) -> NoReturn:
     code = EXIT_OUR_BUG
     try:
         for kind in (STDOUT, STDERR):
             posix.dup2(pipes[kind], 1 + kind)
             posix.close(pipes[kind])
+        with open(request, "rb") as file:
+            said = file.read()
+        if not said:
+            posix._exit(0)  # the server has ended
+        arguments, directory = marshal.loads(said)  # noqa: S302 - the server's
         _end_with(server)
         posix.chdir(directory)
         _make_caches()
@@ -97,8 +110,9 @@ def _run(
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):  # nobody listens any more
+            sys.stdout.flush()
+            sys.stderr.flush()
         posix._exit(code)
 
 

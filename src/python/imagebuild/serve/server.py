@@ -14,23 +14,22 @@ from __future__ import annotations
 
 import os
 import posix
-import sys
 from _socket import AF_INET, MSG_PEEK, SOCK_CLOEXEC, SOCK_STREAM, socket
 from contextlib import suppress
 from functools import partial
 from signal import SIGKILL
-from typing import Dict, NoReturn
+from typing import Dict, NoReturn, Optional
 
 from imagebuild import canonical
 from imagebuild.errors import EXIT_SET_ASIDE
 from imagebuild.serve.aside import GET, HEAD, Aside, GoesOn, asked_for, last_word
-from imagebuild.serve.busy import WINDOW, Look, can_tell, look
+from imagebuild.serve.busy import FIRST, WINDOW, Look, can_tell, look
 from imagebuild.serve.call import LEARNED, STDERR, STDOUT, Call, Main
 from imagebuild.serve.learned import learn
 from imagebuild.serve.loop import Loop
 from imagebuild.serve.nailgun import MOST, READY, BrokenOff, answer, read_request
+from imagebuild.serve.peer import LOOPBACK, owns
 
-LOOPBACK = bytes((127, 0, 0, 1))
 ASIDE = "--aside"
 """The option of a request that may be set aside: the scratch directory for the file with its outcome."""
 
@@ -50,6 +49,7 @@ class Server:
         self._port: int = self._listener.getsockname()[1]
         self._lifeline = posix.dup(1)  # to the client, at whose end it breaks
         self._loop = Loop()
+        self._next: Optional[Call] = None
         self._askers: Dict[Call, socket] = {}
         self._aside: Dict[Call, Aside] = {}
 
@@ -63,7 +63,16 @@ class Server:
             posix.dup2(nothing, descriptor)
         self._loop.watch(self._lifeline, _end, events=0)
         self._loop.watch(self._listener.fileno(), self._accept)
+        self._prepare()
         self._loop.run()
+
+    def _prepare(self, *connections: int) -> Call:
+        """The fork for the next request, which has none of the `connections` to others."""
+        if self._next is None:
+            private = {*self._loop.watched(), *connections}
+            private.update(waiting.descriptor for waiting in self._aside.values())
+            self._next = Call(self._loop, self._main, private, self._finish)
+        return self._next
 
     def _accept(self) -> None:
         descriptor, (_, port) = self._listener._accept()  # type: ignore[attr-defined]
@@ -80,23 +89,23 @@ class Server:
 
     def _start(self, connection: socket) -> None:
         arguments, directory = read_request(connection)
-        private = {*self._loop.watched(), connection.fileno()}
-        private.update(waiting.descriptor for waiting in self._aside.values())
-        call = Call(self._loop, self._main, arguments, directory, private, self._finish)
+        call = self._prepare(connection.fileno())
+        self._next = None
+        call.begin(arguments, directory)
         self._askers[call] = connection
         self._loop.watch(connection.fileno(), partial(_hear, connection))
         if ASIDE in arguments[:-1] and can_tell():
             scratch = os.path.join(directory, arguments[arguments.index(ASIDE) + 1])
-            self._look_again(call, scratch, look(call.pid))
+            self._look_after(FIRST, call, scratch, look(call.pid))
 
-    def _look_again(self, call: Call, scratch: str, before: Look) -> None:
-        self._loop.after(WINDOW, call, partial(self._look, call, scratch, before))
+    def _look_after(self, seconds: float, call: Call, scratch: str, before: Look) -> None:
+        self._loop.after(seconds, call, partial(self._look, call, scratch, before))
 
     def _look(self, call: Call, scratch: str, before: Look) -> None:
         """Set `call` aside if it has mostly waited since `before`."""
         now = look(call.pid)
         if not (now.waited_since(before) and self._set_aside(call, scratch)):
-            self._look_again(call, scratch, now)
+            self._look_after(WINDOW, call, scratch, now)
 
     def _set_aside(self, call: Call, scratch: str) -> bool:
         from imagebuild.store.scratch import Scratch
@@ -110,6 +119,7 @@ class Server:
         self._aside[call] = waiting
         goes_on = canonical.dumps(GoesOn(self._port, waiting.name))
         self._reply(call, answer(EXIT_SET_ASIDE, goes_on, b""))
+        self._prepare()
         return True
 
     def _tell(self, connection: socket) -> None:
@@ -121,6 +131,9 @@ class Server:
         last_word(connection, HEAD % 1)  # and nothing behind it, which Pants does not ask for again
 
     def _finish(self, call: Call) -> None:
+        if call is self._next:  # killed, before there was a request for it
+            self._next = None
+            return
         if call in self._aside:
             self._aside[call].end()
             if self._aside[call].is_taken:
@@ -130,6 +143,7 @@ class Server:
             self._reply(call, answer(call.code, call.outputs[STDOUT], call.outputs[STDERR]))
         if call.outputs[LEARNED]:
             learn(call.outputs[LEARNED])
+        self._prepare()
 
     def _reply(self, call: Call, data: bytes) -> None:
         connection = self._askers.pop(call)
@@ -145,25 +159,6 @@ def _hear(connection: socket) -> None:
     except OSError:
         pass
     _end()
-
-
-def owns(process: int, peer: int, port: int) -> bool:
-    """Whether `process` has the socket that is connected from the port `peer` to `port`: the kernel's word for it (proc(5))."""
-    address = f"{int.from_bytes(LOOPBACK, sys.byteorder):08X}"
-    ends = f" {address}:{peer:04X} {address}:{port:04X} "
-    with open("/proc/net/tcp") as table:
-        rows = [row.split() for row in table if ends in row]
-    sockets = {f"socket:[{row[9]}]" for row in rows}
-    descriptors = f"/proc/{process}/fd"
-    return any(_link(f"{descriptors}/{name}") in sockets for name in posix.listdir(descriptors))
-
-
-def _link(path: str) -> str:
-    """Where a symbolic link leads, "" for what has gone."""
-    try:
-        return posix.readlink(path)
-    except OSError:
-        return ""
 
 
 def _close_inherited() -> None:

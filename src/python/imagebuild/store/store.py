@@ -154,7 +154,7 @@ class Store:
             write_whole(self._ingest, self._at("indexes", layer.diff_id.hex), index.data)
         if self.layer_of(layer.diff_id) != layer:
             data = canonical.dumps(layer.descriptor.to_json())
-            write_whole(self._ingest, self._at("diffids", layer.diff_id.hex), data)
+            write_whole(self._ingest, self._at("diffids", layer.diff_id.hex), data, durable=False)
 
     def layer_of(self, diff_id: Hash) -> Optional[Layer]:
         """The layer with this diff_id, if the store has heard of it; its blob need not be there."""
