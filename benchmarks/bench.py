@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "tests"))
@@ -77,8 +78,7 @@ class Result(NamedTuple):
 
 def compare(scenarios: Sequence[Scenario], pairs: int, many: int, directory: Path) -> List[Result]:
     with running_registry(directory / "registry") as registry:
-        bases = push_bases(registry, many=many)
-        machines = _machines(directory, registry)
+        bases, machines = _prepared(directory, registry, many)
         try:
             builders: List[Builder] = [Ours(machines, registry)]
             builders.append(Buildah(directory / "buildah", registry))
@@ -88,9 +88,18 @@ def compare(scenarios: Sequence[Scenario], pairs: int, many: int, directory: Pat
                 machine.stop()
 
 
-def _machines(directory: Path, registry: RealRegistry) -> Dict[str, Machine]:
-    code = copy_code(directory / "code")
-    return {name: Machine.make(directory / name, registry.address, code) for name in "AB"}
+def _prepared(
+    directory: Path, registry: RealRegistry, many: int
+) -> Tuple[Bases, Dict[str, Machine]]:
+    code, names = copy_code(directory / "code"), "AB"
+
+    def make(name: str) -> Machine:
+        return Machine.make(directory / name, registry.address, code)
+
+    with ThreadPoolExecutor() as at_once:
+        bases = at_once.submit(push_bases, registry, many=many)
+        machines = dict(zip(names, at_once.map(make, names)))
+        return bases.result(), machines
 
 
 def _compared(scenario: Scenario, pairs: int, bases: Bases, builders: Sequence[Builder]) -> Result:
@@ -119,6 +128,12 @@ def regressions(results: Sequence[Result], known: Dict[str, float]) -> List[str]
     ]
 
 
+def _remove(directory: Path) -> None:
+    """In the background: it takes a minute or two, for half a million files."""
+    print(f"... {directory} is being removed", file=sys.stderr)
+    subprocess.Popen(["rm", "-rf", directory], stdin=subprocess.DEVNULL, start_new_session=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
@@ -143,7 +158,7 @@ def main() -> int:
         many = MANY_QUICKLY if options.quick else MANY
         results = compare(scenarios, pairs, many, directory)
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        _remove(directory)
     print(table(results))
     known = json.loads(RATIOS.read_text()) if RATIOS.exists() else {}
     if options.update:

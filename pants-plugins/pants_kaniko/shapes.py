@@ -32,7 +32,7 @@ from pants_kaniko.plans import Entry, PlanHandle, step_title
 from pants_kaniko.ready import Ready
 from pants_kaniko.requests import BuildStep, BuiltStep
 from pants_kaniko.sandbox import context_paths, plain_files
-from pants_kaniko.stack import parents_of
+from pants_kaniko.stack import parents_of, pushed_at_once
 from pants_kaniko.subsystem import EFFECT_ENV
 
 EXECUTOR_DIR = ".kaniko"
@@ -180,6 +180,7 @@ def prepare_call(
         pure=False,
         scope=_once(request) or _while_it_lasts(cache),
         salt=salt(request.attempt, request.run),
+        patient=True,
     )
 
 
@@ -237,7 +238,8 @@ def record_call(
     handle: PlanHandle, steps: Sequence[BuiltStep], cache: wire.CacheOptions
 ) -> Optional[ExecutorCall]:
     """Push what the cache repository may not have; None when that is nothing. Done once per daemon, for it costs a
-    process and the registry keeps what it is given."""
+    process and the registry keeps what it is given. While steps run they are to have the slot that it would wait in.
+    """
     entries = tuple(
         wire.RecordEntry(handle.input_steps[built.number], built.step, built.layer)
         for built in steps
@@ -258,6 +260,7 @@ def record_call(
         f"Cache {what}",
         pure=False,
         scope=ProcessCacheScope.PER_RESTART_SUCCESSFUL,
+        patient=all(map(pushed_at_once, steps)),
     )
 
 

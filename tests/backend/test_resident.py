@@ -18,7 +18,9 @@ from imagebuild.execute.requests import ResolveRequest
 from pants_kaniko.calls import ExecutorAnswer, ExecutorCall
 from support.backend import Backend, text_of
 from support.base_image import busybox, busybox_layer, image_of, push
+from support.fault_proxy import Exchange, fault_proxy
 from support.registry import RealRegistry
+from support.served import wait_for
 from support.tars import make_tar, member
 
 BUILD = 'kaniko_image(name="image", formats=["registry"])\n'
@@ -125,6 +127,11 @@ def commands(backend: Backend, base: str, *commands: str) -> None:
     backend.new_session()
 
 
+def kept(backend: Backend, name: str) -> List[Path]:
+    """What RUNs have left under that name in a directory that is kept for them."""
+    return list((backend.caches / "kaniko_store" / "caches").glob(f"*/*/{name}"))
+
+
 def servers() -> List[int]:
     """Those that this process has started."""
     text = "".join(file.read_text() for file in Path("/proc/self/task").glob("*/children"))
@@ -144,7 +151,34 @@ def test_runs_that_wait_hold_no_slot(tmp_path: Path, base: str) -> None:
 
     backend.package("app:image")
 
-    assert "outcome" in backend.calls()
+    assert backend.outcomes()
+
+
+WAITS = "touch /c/waits; n=0; until [ -e /c/pushing ]; do sleep 0.1; n=$((n + 1)); [ $n -lt 100 ] || exit 1; done"
+
+
+def test_a_push_that_waits_holds_no_slot(tmp_path: Path, base: str, registry: RealRegistry) -> None:
+    """The registry takes the layer of the first step when the third has run, and Pants runs one process at once."""
+    backend = Backend(tmp_path, "--process-execution-local-parallelism=1")
+    came = []
+
+    def until_the_third_has_run(_: Exchange) -> bool:
+        wait_for(lambda: bool(kept(backend, "waits")))
+        kept(backend, "waits")[0].with_name("pushing").touch()
+        wait_for(lambda: bool(kept(backend, "third")))
+        came.append("third")
+        return False
+
+    with fault_proxy(registry.address) as proxy:
+        proxy.on("PUT", "/blobs/", until_the_third_has_run)
+        build = f'kaniko_image(name="image", cache_repo="{proxy.address}/cache")\n'
+        lines = [f"FROM {base}", "RUN head -c 2000000 /dev/urandom > /noise"]
+        lines += [f"RUN --mount=type=cache,target=/c {run}" for run in (WAITS, "touch /c/third")]
+        backend.write({"app/BUILD": build, "app/Dockerfile": "\n".join(lines)})
+        backend.new_session()
+        backend.package("app:image")
+
+    assert ["third"] == came
 
 
 def test_one_that_waited_and_failed_says_what_any_other_would(backend: Backend, base: str) -> None:
@@ -161,8 +195,7 @@ def test_one_whose_server_is_killed_meanwhile_is_run_again(backend: Backend, bas
     commands(backend, base, "echo >> /c/times; sleep 1.5; wc -l < /c/times > /times")
 
     def kill() -> None:
-        caches = backend.caches / "kaniko_store" / "caches"
-        while not list(caches.glob("*/*/times")):
+        while not kept(backend, "times"):
             time.sleep(0.05)
         time.sleep(0.5)
         for pid in servers():
@@ -173,7 +206,7 @@ def test_one_whose_server_is_killed_meanwhile_is_run_again(backend: Backend, bas
     backend.package("app:image")
     thread.join()
 
-    (times,) = (backend.caches / "kaniko_store" / "caches").glob("*/*/times")
+    (times,) = kept(backend, "times")
     assert "\n\n" == times.read_text()
 
 
@@ -185,4 +218,4 @@ def test_with_a_proxy_in_between_none_is_set_aside(
 
     backend.package("app:image")
 
-    assert "outcome" not in backend.calls()
+    assert not backend.outcomes()

@@ -38,7 +38,7 @@ from pants_kaniko.package_types import BuiltKanikoImage, KanikoPackageFieldSet
 from pants_kaniko.plans import BuildContext, ContextRequest, PlannedImage, PlanRequest
 from pants_kaniko.requests import BuildStep, BuiltStep
 
-LOG = "calls.log"
+LOG, OUTCOME = "calls.log", "outcome"
 MAIN = """\
 import os, sys
 
@@ -171,12 +171,20 @@ class Backend:
     def calls(self) -> List[str]:
         """The subcommands of the executor that came to an end since the last time this was asked.
 
-        Others may have been started: the engine calls off, and starts once more, what an earlier run wanted too.
+        Others may have been started: the engine calls off, and starts once more, what an earlier run wanted too. How many were
+        set aside, `outcomes` says: that hangs on how long they wait.
         """
+        return sorted(call for call in self._log() if call != OUTCOME)
+
+    def outcomes(self) -> int:
+        """How many calls were set aside, and their outcome taken, since `calls` or this was asked."""
+        return self._log().count(OUTCOME)
+
+    def _log(self) -> List[str]:
         log = self.caches / "kaniko_store" / LOG
         found = log.read_text().split() if log.exists() else []
         log.unlink(missing_ok=True)
-        return sorted(found)
+        return found
 
 
 def text_of(error: ExecutionError) -> str:
