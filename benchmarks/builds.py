@@ -141,7 +141,7 @@ def fresh_runner(first: Machine, make: Callable[[str], Machine], base: str) -> L
 
 
 def _parts(run: Run) -> Dict[str, float]:
-    """Seconds from one line of the log to the next one that says that something is done."""
+    """Seconds from one line of the log to the next one that says that something is done; the last is written at the end."""
     marks = {
         "the daemon starts": "pantsd started",
         "plugins": "Completed: Resolving plugins",
@@ -159,11 +159,10 @@ def _parts(run: Run) -> Dict[str, float]:
         for name, mark in marks.items()
     }
     known = {name: at for name, at in ends.items() if at is not None}
-    start = found[0][0]  # a moment after the start, for which the log has no line
-    parts: Dict[str, float] = {}
-    for name, at in known.items():
+    end = found[-1][0]
+    parts, start = {}, end - run.seconds
+    for name, at in {**known, "the build": end}.items():
         parts[name], start = at - start, at
-    parts["the build, and the rest"] = run.seconds - sum(parts.values())
     return parts
 
 

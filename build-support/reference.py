@@ -43,7 +43,8 @@ _INHERITED = {
     "description": "A text for people.",
     "tags": "Words for `pants --tag=…`; not those of the image, see `image_tags`.",
     "install_from_resolve": "Take the libraries from this resolve of yours instead.",
-    "interpreter_constraints": "The Pythons that may run the executor.",
+    "interpreter_constraints": "The Pythons that may run the executor: the one that Pants runs on, if it is among "
+    "them, else the first that Pants finds.",
     "requirements": "With `install_from_resolve`: only these of its requirements.",
 }
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
+import platform
+import sys
 import zipfile
+from copy import copy
 from pathlib import Path
-from typing import Tuple
+from typing import Optional, Tuple
 
+from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
+from pants.backend.python.util_rules.pex import PexRequest
+from pants.backend.python.util_rules.pex_environment import PythonExecutable
 from pants.engine.fs import Digest
 from pants.engine.process import Process, ProcessCacheScope
 from pants.util.frozendict import FrozenDict
@@ -39,6 +47,25 @@ new = f"{link}.{os.getpid()}"
 os.symlink(python, new)
 os.replace(new, link)
 """
+
+
+def own_python(constraints: InterpreterConstraints) -> Optional[PythonExecutable]:
+    """The Python that Pants runs on, where that will do. To look for another takes Pex some seconds; and there may be none: the
+    launcher of Pants brings its own, and Pex 2.1.137 knows no Python that is newer than 3.11.
+    """
+    if not any(platform.python_version() in constraint for constraint in constraints):
+        return None
+    path = Path(os.path.realpath(sys.executable))
+    return PythonExecutable(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def made_for(python: PythonExecutable, request: PexRequest) -> PexRequest:
+    """The request for an interpreter that its constraints allow. Pants lets nobody give both, though it takes the one to run Pex
+    and compares the others with those of the lockfile; so it is not asked.
+    """
+    made = copy(request)
+    object.__setattr__(made, "python", python)
+    return made
 
 
 def archived(package: Path) -> bytes:

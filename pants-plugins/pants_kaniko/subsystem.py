@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import Any, ClassVar, Sequence, Tuple
 
 from pants.backend.python.subsystems.python_tool_base import PythonToolRequirementsBase
+from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.target_types import PexLayout
+from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.backend.python.util_rules.pex import PexRequest
 from pants.option.errors import OptionsError
 from pants.option.option_types import (
@@ -248,8 +250,15 @@ class KanikoExecutor(PythonToolRequirementsBase):
     register_interpreter_constraints = True
     default_lockfile_resource = ("pants_kaniko", "executor.lock")
 
-    def loose_pex_request(self) -> PexRequest:
-        """The libraries, as directories. Our own lockfile has our interpreter constraints; a user's resolve has its own."""
-        constraints = None if self.install_from_resolve else self.interpreter_constraints
-        request = self.to_pex_request(interpreter_constraints=constraints)
+    def loose_pex_request(self, python: PythonSetup) -> PexRequest:
+        """The libraries, as directories."""
+        request = self.to_pex_request(interpreter_constraints=self._constraints(python))
         return replace(request, layout=PexLayout.LOOSE)
+
+    def _constraints(self, python: PythonSetup) -> InterpreterConstraints:
+        """Our own lockfile has our interpreter constraints; a user's resolve has its own."""
+        resolve = self.install_from_resolve
+        if not resolve:
+            return self.interpreter_constraints
+        own = python.resolves_to_interpreter_constraints.get(resolve)
+        return InterpreterConstraints(own or python.interpreter_constraints)

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Iterable
 
+from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.util_rules import pex
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.backend.python.util_rules.pex import Pex, PexRequest
@@ -53,43 +54,58 @@ async def executor_sources() -> ExecutorSources:
 
 
 @dataclass(frozen=True)
+class ExecutorPython:
+    """Its interpreter."""
+
+    python: PythonExecutable
+
+
+@rule(level=LogLevel.DEBUG)
+async def executor_python(constraints: InterpreterConstraints) -> ExecutorPython:
+    python = executor_setup.own_python(constraints)
+    if python is None:
+        python = await Get(PythonExecutable, InterpreterConstraints, constraints)
+    return ExecutorPython(python)
+
+
+@dataclass(frozen=True)
 class CompiledCore:
     """The core in the bytecode of its interpreter, and the name of a link to that."""
 
-    python: PythonExecutable
     link: str
     digest: Digest
 
 
 @rule(level=LogLevel.DEBUG)
-async def compiled_core(
-    constraints: InterpreterConstraints, sources: ExecutorSources
-) -> CompiledCore:
-    python = await Get(PythonExecutable, InterpreterConstraints, constraints)
+async def compiled_core(its: ExecutorPython, sources: ExecutorSources) -> CompiledCore:
+    python = its.python
     link = f"{shapes.PYTHONS}/{python.fingerprint}"
     compiled, _ = await MultiGet(
         Get(ProcessResult, Process, executor_setup.compile_process(python.path, sources.digest)),
         Get(ProcessResult, Process, executor_setup.link_process(python.path, link)),
     )
-    return CompiledCore(python, link, compiled.output_digest)
+    return CompiledCore(link, compiled.output_digest)
 
 
 @rule(desc="Prepare the image executor", level=LogLevel.INFO)
-async def executor(tool: KanikoExecutor, sources: ExecutorSources, platform: Platform) -> Executor:
-    request = tool.loose_pex_request()
+async def executor(
+    tool: KanikoExecutor, setup: PythonSetup, sources: ExecutorSources, platform: Platform
+) -> Executor:
+    request = tool.loose_pex_request(setup)
+    constraints = request.interpreter_constraints
+    its = await Get(ExecutorPython, InterpreterConstraints, constraints)
     libraries, core = await MultiGet(  # the libraries mostly wait for the package index
-        Get(Pex, PexRequest, request),
-        Get(CompiledCore, InterpreterConstraints, request.interpreter_constraints),
+        Get(Pex, PexRequest, executor_setup.made_for(its.python, request)),
+        Get(CompiledCore, ExecutorPython, its),
     )
-    assert libraries.python == core.python, "an internal PEX has the interpreter of its constraints"
     digest = await Get(Digest, MergeDigests([libraries.digest, sources.digest, core.digest]))
     made = await Get(
         ProcessResult,
         Process,
-        executor_setup.install_process(core.python.path, libraries.name, digest),
+        executor_setup.install_process(its.python.path, libraries.name, digest),
     )
     installed = await Get(Digest, RemovePrefix(made.output_digest, shapes.EXECUTOR_DIR))
-    return Executor(installed, core.python.path, core.link, platform in LINUX)
+    return Executor(installed, its.python.path, core.link, platform in LINUX)
 
 
 def rules() -> Iterable[Any]:
