@@ -35,9 +35,10 @@ PIECE = 1 << 20
 spent = {}
 
 def timed(name, function):
-    start = time.perf_counter()
+    start, processor = time.perf_counter(), time.process_time()
     function()
     spent[name] = time.perf_counter() - start
+    spent["processor"] = time.process_time() - processor  # of the last
 
 def pieces(path):
     with open(path, "rb", 0) as file:
@@ -110,16 +111,24 @@ def _written(machine: Machine, name: str, tree: Path, blob: Path) -> List[Row]:
     compression = blob.suffix[1:]
     samples: List[Dict[str, float]] = []
 
+    def slowest_stage(spent: Dict[str, float]) -> float:
+        return max(spent[part] for part in ("reading", "sha256", "compression"))
+
     def ratio(_: int) -> float:
         spent = json.loads(_run(machine, WRITE, str(tree), str(blob), compression))
         samples.append(spent)
-        return float(spent["whole"] / max(spent[part] for part in spent if part != "whole"))
+        return float(spent["whole"] / slowest_stage(spent))
 
     ratios = repeated(ratio)
-    last = samples[-1]
-    note = ", ".join(f"{part} {seconds:.2f} s" for part, seconds in last.items())
+    cores = os.cpu_count() or 1
+    least = [max(slowest_stage(spent), spent["processor"] / cores) for spent in samples]
+    by_cores = [spent["whole"] / seconds for spent, seconds in zip(samples, least)]
+    note = ", ".join(f"{part} {seconds:.2f} s" for part, seconds in samples[-1].items())
     figure = f"written as {compression}, by the slowest stage: {name}"
-    return [Row(figure, ratios, "", WRITTEN_GOAL, note)]
+    return [
+        Row(figure, ratios, "", WRITTEN_GOAL, note),
+        Row(f"  by what {cores} cores allow for its processor seconds", by_cores, ""),
+    ]
 
 
 def _extracted(machine: Machine, name: str, blob: Path) -> Row:

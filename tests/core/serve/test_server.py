@@ -154,10 +154,11 @@ def test_a_request_that_breaks_off_hurts_nobody(served: Served, data: bytes) -> 
 
 LONG = """\
 import os, time
-with open("pid", "w") as file:
-    print(os.getpid(), file=file)
 try:
-    time.sleep(60)
+    with open("pid", "w") as file:
+        print(os.getpid(), file=file)
+    for _ in range(600):  # Python sees a signal that comes as it falls asleep when it wakes up
+        time.sleep(0.1)
 except KeyboardInterrupt:
     open("called off", "w").close()
     {then}
@@ -216,6 +217,18 @@ def test_one_that_is_killed_before_it_has_a_request_is_made_up_for(served: Serve
 
     assert pid != value_of(served.ask("import os; print(os.getpid())"))
     assert waiting(served)
+
+
+def test_one_that_is_killed_as_its_request_comes_costs_that_request_alone(served: Served) -> None:
+    pid = waiting(served)
+
+    served.process.send_signal(signal.SIGSTOP)
+    os.kill(pid, signal.SIGKILL)
+    with served.send("pass") as connection:
+        served.process.send_signal(signal.SIGCONT)
+        assert received(connection) in ([], [(EXIT, b"-9")], [(EXIT, b"0")])
+
+    assert [(EXIT, b"0")] == served.ask("pass")
 
 
 def test_a_server_that_is_killed_takes_the_next_fork_along(served: Served) -> None:

@@ -1,7 +1,7 @@
 """tar bytes -> sha256 -> compression -> sha256 -> file, on threads, in constant memory.
 
-hashlib, isal, zlib and zstandard let go of the interpreter's lock on large pieces, so the stages run side by side. A layer
-that fits into one piece starts no thread.
+hashlib, isal, zlib and zstandard let go of the interpreter's lock on large pieces, so the stages run side by side: with a core
+for each, a layer takes as long as the slowest. One that fits into one piece starts no thread.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from imagebuild.oci.hash import Hash
 if TYPE_CHECKING:
     import queue
 
-_PIECE = 1 << 20
+PIECE = 1 << 20
+"""Bytes that are worth the way to another thread."""
 _DEPTH = 4
 
 
@@ -28,7 +29,7 @@ class LayerPipeline:
         self._tar_sha256, self._blob_sha256 = hashlib.sha256(), hashlib.sha256()
         self._pending: List[bytes] = []
         self._pending_size = 0
-        self._workers: List[_Worker] = []
+        self._workers: List[Worker] = []
         self.tar_size = 0
         self.blob_size = 0
 
@@ -36,7 +37,7 @@ class LayerPipeline:
         """Take tar bytes; errors of the stages behind come up here or in `close`."""
         self._pending.append(data)
         self._pending_size += len(data)
-        if self._pending_size >= _PIECE:
+        if self._pending_size >= PIECE:
             self._send()
 
     def close(self) -> None:
@@ -46,19 +47,22 @@ class LayerPipeline:
         """
         if self._workers:
             self._send()
-            for worker in self._workers:
+            *others, last = self._workers
+            for worker in others:
                 worker.join()
+            self._emit(self._compressor.flush())
+            last.join()
         else:
             piece = self._take()
             self._tar_sha256.update(piece)
             self._compress(piece)
-        self._emit(self._compressor.flush())
+            self._emit(self._compressor.flush())
 
     def abort(self) -> None:
         """Stop the threads; nothing more is written."""
-        workers, self._workers = self._workers, []
-        for worker in workers:
+        for worker in self._workers:
             worker.stop()
+        self._workers = []
 
     @property
     def diff_id(self) -> Hash:
@@ -76,22 +80,28 @@ class LayerPipeline:
 
     def _send(self) -> None:
         if not self._workers:
-            self._workers = [_Worker(self._tar_sha256.update), _Worker(self._compress)]
+            work = (self._tar_sha256.update, self._compress, self._store)
+            self._workers = [Worker(each) for each in work]
         piece = self._take()
-        for worker in self._workers:
+        for worker in self._workers[:-1]:
             worker.put(piece)
 
     def _compress(self, piece: bytes) -> None:
         self._emit(self._compressor.compress(piece))
 
     def _emit(self, data: bytes) -> None:
-        if data:
-            self._blob_sha256.update(data)
-            self._out.write(data)
-            self.blob_size += len(data)
+        if data and self._workers:
+            self._workers[-1].put(data)
+        elif data:
+            self._store(data)
+
+    def _store(self, data: bytes) -> None:
+        self._blob_sha256.update(data)
+        self._out.write(data)
+        self.blob_size += len(data)
 
 
-class _Worker:
+class Worker:
     """Calls `work` for each piece, in order, on a thread of its own."""
 
     def __init__(self, work: Callable[[bytes], None]) -> None:
@@ -105,16 +115,19 @@ class _Worker:
         self._thread.start()
 
     def put(self, piece: bytes) -> None:
+        """Have it worked on; an error of a piece before comes up here or in `join`."""
         if self._error is not None:
             raise self._error
         self._queue.put(piece)
 
     def join(self) -> None:
+        """Wait until all is done."""
         self.stop()
         if self._error is not None:
             raise self._error
 
     def stop(self) -> None:
+        """End the thread, whatever becomes of the work."""
         self._queue.put(None)
         self._thread.join()
 

@@ -16,11 +16,12 @@ from imagebuild.layer.entry import Entry, altered, order_key, reject_reserved, s
 from imagebuild.layer.header import END_OF_ARCHIVE, encode_header, padding
 from imagebuild.layer.index import MAX_TEXT, TEXT_PATHS, LayerIndex
 from imagebuild.layer.index_builder import IndexBuilder
-from imagebuild.layer.pipeline import LayerPipeline
+from imagebuild.layer.pipeline import PIECE, LayerPipeline, Worker
 from imagebuild.layer.streams import ByteSink, ByteSource
 from imagebuild.oci.descriptor import Descriptor, Layer
 
-_PIECE = 1 << 18
+_LARGE = 4 * PIECE
+"""Bytes of a file that is hashed on a thread of its own."""
 
 ContentSource = Union[ByteSource, int, bytes, None]
 
@@ -118,19 +119,25 @@ class LayerWriter:
         keep = entry.path in TEXT_PATHS and entry.size <= MAX_TEXT
         kept: List[bytes] = []
         sha256, left = hashlib.sha256(), entry.size
+        aside = Worker(sha256.update) if entry.size >= _LARGE else None
+        update = aside.put if aside else sha256.update
         if isinstance(content, bytes):
             content = _whole(content, entry.size)
-        while left:
-            piece = _read(content, min(left, _PIECE))
-            if not piece:
-                raise MalformedError(
-                    f"file {shown(entry.path)} has another size than {entry.size} bytes: it changed while it was read"
-                )
-            sha256.update(piece)
-            self._pipeline.write(piece)
-            left -= len(piece)
-            if keep:
-                kept.append(piece)
+        try:
+            while left:
+                piece = _read(content, min(left, PIECE))
+                if not piece:
+                    raise MalformedError(
+                        f"file {shown(entry.path)} has another size than {entry.size} bytes: it changed while it was read"
+                    )
+                update(piece)
+                self._pipeline.write(piece)
+                left -= len(piece)
+                if keep:
+                    kept.append(piece)
+        finally:
+            if aside:
+                aside.stop()
         self._pipeline.write(padding(entry.size))
         path = self._builder.add_file(entry, sha256.hexdigest())
         if keep:

@@ -63,7 +63,7 @@ class Server:
             posix.dup2(nothing, descriptor)
         self._loop.watch(self._lifeline, _end, events=0)
         self._loop.watch(self._listener.fileno(), self._accept)
-        self._prepare()
+        self._prepare_ahead()
         self._loop.run()
 
     def _prepare(self, *connections: int) -> Call:
@@ -73,6 +73,10 @@ class Server:
             private.update(waiting.descriptor for waiting in self._aside.values())
             self._next = Call(self._loop, self._main, private, self._finish)
         return self._next
+
+    def _prepare_ahead(self) -> None:
+        with suppress(OSError):  # no room for one now; the request may fare better
+            self._prepare()
 
     def _accept(self) -> None:
         descriptor, (_, port) = self._listener._accept()  # type: ignore[attr-defined]
@@ -119,7 +123,7 @@ class Server:
         self._aside[call] = waiting
         goes_on = canonical.dumps(GoesOn(self._port, waiting.name))
         self._reply(call, answer(EXIT_SET_ASIDE, goes_on, b""))
-        self._prepare()
+        self._prepare_ahead()
         return True
 
     def _tell(self, connection: socket) -> None:
@@ -131,19 +135,20 @@ class Server:
         last_word(connection, HEAD % 1)  # and nothing behind it, which Pants does not ask for again
 
     def _finish(self, call: Call) -> None:
-        if call is self._next:  # killed, before there was a request for it
+        if call is self._next:
             self._next = None
-            return
         if call in self._aside:
             self._aside[call].end()
             if self._aside[call].is_taken:
                 self._aside.pop(call).forget()
-        else:
+        elif call in self._askers:
             self._loop.no_more(call)
             self._reply(call, answer(call.code, call.outputs[STDOUT], call.outputs[STDERR]))
+        else:  # killed before it had its request
+            return
         if call.outputs[LEARNED]:
             learn(call.outputs[LEARNED])
-        self._prepare()
+        self._prepare_ahead()
 
     def _reply(self, call: Call, data: bytes) -> None:
         connection = self._askers.pop(call)
