@@ -1,6 +1,6 @@
 """Run this builder and buildah in turn, on throw-away machines at a registry on loopback, and print how they compare.
 
-    scripts/bench                   # every scenario, five pairs of each, about 16 minutes
+    scripts/bench                   # every scenario, five pairs of each, about 12 minutes
     scripts/bench --quick           # one pair of the short ones, about two minutes
     scripts/bench fresh last        # some of them
     scripts/bench --check           # and fail where a ratio is 25 % worse than in benchmarks/ratios.json
