@@ -53,7 +53,8 @@ def own_python(constraints: InterpreterConstraints) -> Optional[PythonExecutable
     """The Python that Pants runs on, where that will do. To look for another takes Pex some seconds; and there may be none: the
     launcher of Pants brings its own, and Pex 2.1.137 knows no Python that is newer than 3.11.
     """
-    if not any(platform.python_version() in constraint for constraint in constraints):
+    implementation, version = platform.python_implementation(), platform.python_version()
+    if not any(each.project_name == implementation and version in each for each in constraints):
         return None
     path = Path(os.path.realpath(sys.executable))
     return PythonExecutable(str(path), hashlib.sha256(path.read_bytes()).hexdigest())

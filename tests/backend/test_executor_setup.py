@@ -25,7 +25,7 @@ def test_pants_own_will_do(constraints: list[str]) -> None:
     assert os.path.realpath(sys.executable) == found.path
 
 
-@pytest.mark.parametrize("constraints", [["==2.7.*"], [f"!={HERE},>=3"], []])
+@pytest.mark.parametrize("constraints", [["==2.7.*"], [f"!={HERE},>=3"], ["PyPy>=3.7"], []])
 def test_pants_own_will_not(constraints: list[str]) -> None:
     assert executor_setup.own_python(InterpreterConstraints(constraints)) is None
 

@@ -181,6 +181,7 @@ def test_a_fetched_layer_that_is_gone_when_its_step_runs_is_fetched_again() -> N
     assert (gone,) == suspects
     assert 1 == again.attempt
     first = shapes.prepare_call(request, (), known.settings.cache)
+    assert first.patient  # it waits for whoever has the remote
     retried = replace(request, lost=again.lost, attempt=again.attempt)
     assert first.salt != shapes.prepare_call(retried, (), known.settings.cache).salt
 

@@ -105,10 +105,10 @@ def test_changes_leave_the_server_alone(backend: Backend, registry: RealRegistry
     assert 2 == len(set(parents(backend)))  # one for effects, and one for pure calls
 
 
-STAGE = """\
-FROM {base} AS {own}
-RUN --mount=type=cache,target=/c \\
-    touch /c/{own}; n=0; until [ -e /c/{other} ]; do sleep 0.2; n=$((n + 1)); [ $n -lt 100 ] || exit 1; done; echo > /{own}
+UNTIL = "n=0; until [ -e /c/{other} ]; do sleep 0.1; n=$((n + 1)); [ $n -lt 200 ] || exit 1; done"
+STAGE = f"""\
+FROM {{base}} AS {{own}}
+RUN --mount=type=cache,target=/c touch /c/{{own}}; {UNTIL}; echo > /{{own}}
 """
 BOTH = "FROM scratch\nCOPY --from=a /a /\nCOPY --from=b /b /\n"
 
@@ -154,9 +154,6 @@ def test_runs_that_wait_hold_no_slot(tmp_path: Path, base: str) -> None:
     assert backend.outcomes()
 
 
-WAITS = "touch /c/waits; n=0; until [ -e /c/pushing ]; do sleep 0.1; n=$((n + 1)); [ $n -lt 100 ] || exit 1; done"
-
-
 def test_a_push_that_waits_holds_no_slot(tmp_path: Path, base: str, registry: RealRegistry) -> None:
     """The registry takes the layer of the first step when the third has run, and Pants runs one process at once."""
     backend = Backend(tmp_path, "--process-execution-local-parallelism=1")
@@ -173,7 +170,8 @@ def test_a_push_that_waits_holds_no_slot(tmp_path: Path, base: str, registry: Re
         proxy.on("PUT", "/blobs/", until_the_third_has_run)
         build = f'kaniko_image(name="image", cache_repo="{proxy.address}/cache")\n'
         lines = [f"FROM {base}", "RUN head -c 2000000 /dev/urandom > /noise"]
-        lines += [f"RUN --mount=type=cache,target=/c {run}" for run in (WAITS, "touch /c/third")]
+        runs = ("touch /c/waits; " + UNTIL.format(other="pushing"), "touch /c/third")
+        lines += [f"RUN --mount=type=cache,target=/c {run}" for run in runs]
         backend.write({"app/BUILD": build, "app/Dockerfile": "\n".join(lines)})
         backend.new_session()
         backend.package("app:image")

@@ -7,6 +7,7 @@ import os
 import random
 import tarfile
 import tempfile
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, List
@@ -228,6 +229,16 @@ def test_a_real_file_with_a_whiteout_name_is_refused(name: bytes) -> None:
 def test_a_file_that_changes_size_is_refused(content: Any) -> None:
     with pytest.raises(MalformedError, match="changed while it was read"):
         written([(Entry(b"f", kinds.FILE, size=3), content)])
+
+
+def test_a_large_file_that_changes_size_leaves_no_thread() -> None:
+    threads = threading.active_count()
+    writer = LayerWriter(io.BytesIO())
+
+    with pytest.raises(MalformedError, match="changed while it was read"):
+        writer.add(Entry(b"f", kinds.FILE, size=6 << 20), io.BytesIO(bytes(5 << 20)))
+
+    assert threads == threading.active_count()
 
 
 @pytest.mark.parametrize("second", [b"a", b"b"], ids=["before", "twice"])

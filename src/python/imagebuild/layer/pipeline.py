@@ -1,7 +1,7 @@
 """tar bytes -> sha256 -> compression -> sha256 -> file, on threads, in constant memory.
 
-hashlib, isal, zlib and zstandard let go of the interpreter's lock on large pieces, so the stages run side by side: with a core
-for each, a layer takes as long as the slowest. One that fits into one piece starts no thread.
+hashlib, isal, zlib and zstandard let go of the interpreter's lock on large pieces, so the stages run side by side where there
+are cores for them. A layer that fits into one piece starts no thread.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class LayerPipeline:
 
 
 class Worker:
-    """Calls `work` for each piece, in order, on a thread of its own."""
+    """Calls `work` for each piece, in order, on a thread of its own; as a context, until its end."""
 
     def __init__(self, work: Callable[[bytes], None]) -> None:
         import queue
@@ -113,6 +113,13 @@ class Worker:
         self._error: Optional[BaseException] = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """:raises BaseException: what `work` raised, where the context itself ends well."""
+        (self.join if kind is None else self.stop)()
 
     def put(self, piece: bytes) -> None:
         """Have it worked on; an error of a piece before comes up here or in `join`."""

@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 from dataclasses import dataclass
-from typing import Iterable, List, Optional, Tuple, Union
+from typing import Callable, Iterable, List, Optional, Tuple, Union
 
 from imagebuild.errors import MalformedError, StoreFullError
 from imagebuild.layer import entry as kinds
@@ -116,32 +116,38 @@ class LayerWriter:
             reject_reserved(entry.path)
 
     def _add_content(self, entry: Entry, content: ContentSource) -> None:
+        sha256 = hashlib.sha256()
+        if entry.size < _LARGE:
+            kept = self._copy_content(entry, content, sha256.update)
+        else:
+            with Worker(sha256.update) as worker:
+                kept = self._copy_content(entry, content, worker.put)
+        path = self._builder.add_file(entry, sha256.hexdigest())
+        if kept is not None:
+            self._builder.add_text(path, kept)
+
+    def _copy_content(
+        self, entry: Entry, content: ContentSource, update: Callable[[bytes], None]
+    ) -> Optional[bytes]:
+        """Content and padding; all of it for a file whose text the index keeps."""
         keep = entry.path in TEXT_PATHS and entry.size <= MAX_TEXT
         kept: List[bytes] = []
-        sha256, left = hashlib.sha256(), entry.size
-        aside = Worker(sha256.update) if entry.size >= _LARGE else None
-        update = aside.put if aside else sha256.update
+        left = entry.size
         if isinstance(content, bytes):
             content = _whole(content, entry.size)
-        try:
-            while left:
-                piece = _read(content, min(left, PIECE))
-                if not piece:
-                    raise MalformedError(
-                        f"file {shown(entry.path)} has another size than {entry.size} bytes: it changed while it was read"
-                    )
-                update(piece)
-                self._pipeline.write(piece)
-                left -= len(piece)
-                if keep:
-                    kept.append(piece)
-        finally:
-            if aside:
-                aside.stop()
+        while left:
+            piece = _read(content, min(left, PIECE))
+            if not piece:
+                raise MalformedError(
+                    f"file {shown(entry.path)} has another size than {entry.size} bytes: it changed while it was read"
+                )
+            update(piece)
+            self._pipeline.write(piece)
+            left -= len(piece)
+            if keep:
+                kept.append(piece)
         self._pipeline.write(padding(entry.size))
-        path = self._builder.add_file(entry, sha256.hexdigest())
-        if keep:
-            self._builder.add_text(path, b"".join(kept))
+        return b"".join(kept) if keep else None
 
 
 def write_layer(

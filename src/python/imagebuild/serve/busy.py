@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import List
 
 FIRST, WINDOW = 0.03, 0.05
-"""Seconds until the first look: what a RUN takes that has nothing to do; and from one look to the next: fewer tell little of
-many short processes, whose ticks are counted in full alone."""
+"""Seconds until the first look: what a RUN takes that has nothing to do; and from one look to the next: a shorter
+time tells little of many short processes, for each counts whole ticks alone."""
 LITTLE = 1
 """Clock ticks (10 ms) from one look to the next."""
 

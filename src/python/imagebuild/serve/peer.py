@@ -13,7 +13,7 @@ NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY = 4, 20  # linux/netlink.h, linux/sock_di
 NLM_F_REQUEST = 1
 HEADER = Struct("=IHHII")
 """nlmsghdr (netlink(7)): length, type, flags, sequence number, port."""
-ENDS = "!HH16s16s"
+ENDS = Struct("!HH16s16s")
 """Of an inet_diag_sockid (sock_diag(7)): the ports and the addresses of a socket and its peer."""
 ANY_STATE, NO_INTERFACE_NO_COOKIE = 0xFFFFFFFF, bytes(4) + b"\xff" * 8
 REPLY = Struct("=4x36s12x16xI")
@@ -31,7 +31,7 @@ def owns(process: int, peer: int, port: int) -> bool:
 
 def _by_sock_diag(peer: int, port: int) -> Optional[int]:
     """That socket's inode; None where there is no such socket, or this kernel cannot tell so."""
-    ends = Struct(ENDS).pack(peer, port, LOOPBACK, LOOPBACK)
+    ends = ENDS.pack(peer, port, LOOPBACK, LOOPBACK)
     asked = bytes((AF_INET, IPPROTO_TCP, 0, 0)) + ANY_STATE.to_bytes(4, sys.byteorder)
     asked += ends + NO_INTERFACE_NO_COOKIE
     head = HEADER.pack(HEADER.size + len(asked), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0)

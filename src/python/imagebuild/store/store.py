@@ -154,6 +154,7 @@ class Store:
             write_whole(self._ingest, self._at("indexes", layer.diff_id.hex), index.data)
         if self.layer_of(layer.diff_id) != layer:
             data = canonical.dumps(layer.descriptor.to_json())
+            # What a power cut leaves of it is no JSON, and the layer is fetched or built again.
             write_whole(self._ingest, self._at("diffids", layer.diff_id.hex), data, durable=False)
 
     def layer_of(self, diff_id: Hash) -> Optional[Layer]:
@@ -164,7 +165,8 @@ class Store:
         try:
             return Layer(diff_id, Descriptor.from_json(json.loads(data)))
         except (ValueError, MalformedError):
-            os.unlink(self._at("diffids", diff_id.hex))
+            with contextlib.suppress(FileNotFoundError):  # another process was as quick
+                os.unlink(self._at("diffids", diff_id.hex))
             return None
 
     def has_layer(self, diff_id: Hash) -> bool:
