@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 import sys
+import zipfile
 from _frozen_importlib import BuiltinImporter, ModuleSpec
 from _frozen_importlib_external import PathFinder, SourceFileLoader, spec_from_file_location
 from zipimport import zipimporter
@@ -30,15 +31,7 @@ if TYPE_CHECKING:
 # Requests guesses the encoding of text with charset_normalizer, if it is there. The executor reads bytes. The others are no
 # modules, or of a zstandard for a Python without C.
 UNUSED = ("charset_normalizer-",)
-UNUSED_FILES = (
-    "*.dist-info",
-    "*.pyc",
-    "__pycache__",
-    "bin",
-    ".prefix",
-    "_cffi.*",
-    "backend_cffi.py",
-)
+UNUSED_FILES = "*.dist-info *.pyc __pycache__ bin .layout.json .prefix _cffi.* backend_cffi.py".split()
 # What loads all of requests and complains that there is no charset_normalizer; what complains that there is no SOCKS; what
 # reads the metadata of installed packages to see whether it could speak HTTP/2.
 EMPTIED = ("requests/__init__.py", "urllib3/contrib/socks.py", "urllib3/http2/__init__.py")
@@ -78,18 +71,18 @@ def compile_core(sources: str, core: str) -> None:
 
 
 def install(pex: str, sources: str, target: str, core: str = "") -> None:
-    """Lay out the distributions of a loose PEX and the modules below `sources` in `target`.
+    """Lay out the distributions of a packed PEX and the modules below `sources` in `target`.
 
     :param core: what `compile_core` wrote, if it was the same Python.
     """
     distributions = os.path.join(pex, ".deps")
     for name in sorted(os.listdir(distributions)):
         if not name.startswith(UNUSED):
-            _copy(os.path.join(distributions, name), target)
+            _unpack(os.path.join(distributions, name), target)
     for path in (os.path.join(target, name) for name in EMPTIED):
         if os.path.exists(path):
             os.truncate(path, 0)
-    _copy(sources, target)
+    shutil.copytree(sources, target, dirs_exist_ok=True)
     codes: Dict[str, bytes] = {}
     if core:
         with open(core, "rb") as file:
@@ -99,10 +92,12 @@ def install(pex: str, sources: str, target: str, core: str = "") -> None:
     recorder.write(os.path.join(target, BUNDLE))
 
 
-def _copy(source: str, target: str) -> None:
-    shutil.copytree(
-        source, target, ignore=shutil.ignore_patterns(*UNUSED_FILES), dirs_exist_ok=True
-    )
+def _unpack(distribution: str, target: str) -> None:
+    unused = shutil.ignore_patterns(*UNUSED_FILES)
+    with zipfile.ZipFile(distribution) as members:
+        for member in members.infolist():
+            if not (member.is_dir() or unused("", member.filename.split("/"))):
+                members.extract(member, target)
 
 
 def record(

@@ -250,10 +250,11 @@ class KanikoExecutor(PythonToolRequirementsBase):
     register_interpreter_constraints = True
     default_lockfile_resource = ("pants_kaniko", "executor.lock")
 
-    def loose_pex_request(self, python: PythonSetup) -> PexRequest:
-        """The libraries, as directories."""
+    def libraries_request(self, python: PythonSetup) -> PexRequest:
+        """The libraries, an archive each: Pants has a dozen files to lay out, not 400. They are archived for that only."""
         request = self.to_pex_request(interpreter_constraints=self._constraints(python))
-        return replace(request, layout=PexLayout.LOOSE)
+        arguments = (*request.additional_args, "--no-compress")
+        return replace(request, layout=PexLayout.PACKED, additional_args=arguments)
 
     def _constraints(self, python: PythonSetup) -> InterpreterConstraints:
         """Our own lockfile has our interpreter constraints; a user's resolve has its own."""

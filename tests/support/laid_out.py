@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,9 +53,8 @@ def laid_out(directory: Path) -> Path:
         place.parent.mkdir(exist_ok=True)
         place.write_text(source.read_text())
     for name in ("requests", "urllib3", "certifi", "idna", "isal", "zstandard"):
-        found = __import__(name).__path__[0]
-        (pex / ".deps" / name).mkdir()
-        (pex / ".deps" / name / name).symlink_to(found)
+        found = Path(__import__(name).__path__[0])
+        shutil.make_archive(str(pex / ".deps" / name), "zip", found.parent, name)
     core, target = directory / "core.bin", directory / "executor"
     for arguments in ((sources, core), (pex, sources, target, core)):
         command = [*PYTHON, install.__file__, *map(str, arguments)]

@@ -91,7 +91,7 @@ async def compiled_core(its: ExecutorPython, sources: ExecutorSources) -> Compil
 async def executor(
     tool: KanikoExecutor, setup: PythonSetup, sources: ExecutorSources, platform: Platform
 ) -> Executor:
-    request = tool.loose_pex_request(setup)
+    request = tool.libraries_request(setup)
     constraints = request.interpreter_constraints
     its = await Get(ExecutorPython, InterpreterConstraints, constraints)
     libraries, core = await MultiGet(  # the libraries mostly wait for the package index
