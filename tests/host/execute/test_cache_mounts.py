@@ -12,6 +12,7 @@ import pytest
 from imagebuild.errors import CommandFailedError, ImageBuildError, StepError
 from imagebuild.execute.step import run_step
 from imagebuild.llb.ops import BindMount, CacheMount, TmpfsMount
+from imagebuild.runtime import mounts
 from support.steps import Steps
 from support.tars import directory, member, symlink
 
@@ -221,6 +222,24 @@ def test_a_target_through_a_link_in_a_cache_makes_no_stub_in_the_layer(steps: St
 
     with pytest.raises(StepError, match="a link in another mount leads there"):
         steps.run("true", KEPT, TmpfsMount("/c/l"))
+
+
+def test_a_place_that_another_build_replaces_is_named(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps.files({"f": "safe"})
+    found = mounts._place
+
+    def replaced(root: int, staged: mounts.Staged) -> Any:
+        where = found(root, staged)
+        if staged.target == "/c/m":
+            os.rmdir("c/m", dir_fd=root)
+        return where
+
+    monkeypatch.setattr(mounts, "_place", replaced)
+
+    with pytest.raises(StepError, match='cannot mount on "/c/m": it was replaced meanwhile'):
+        steps.run("true", KEPT, BindMount("/c/m", 0))
 
 
 def test_a_read_only_bind_in_a_shared_cache_stays_read_only(steps: Steps) -> None:

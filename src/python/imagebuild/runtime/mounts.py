@@ -79,7 +79,14 @@ def attach(root: int, staged: Staged) -> None:
         raise _refusal(
             staged, f"it is {there}, and what is mounted is {comes}", f"{comes}, or nothing"
         )
-    syscalls.mount(fd_path(staged.fd), fd_path(where.fd), flags=MS_BIND)
+    try:
+        syscalls.mount(fd_path(staged.fd), fd_path(where.fd), flags=MS_BIND)
+    except FileNotFoundError:  # what `where` is has no name any more
+        raise StepError(
+            f'cannot mount on "{staged.target}": it was replaced meanwhile',
+            expected="a place that stays while the command is started",
+            hint="it lies in a cache that another RUN changes now: give that cache mount sharing=locked",
+        ) from None
 
 
 def _top(path: str) -> str:
