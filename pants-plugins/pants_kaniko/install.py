@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 # Requests guesses the encoding of text with charset_normalizer, if it is there. The executor reads bytes. The others are no
 # modules, or of a zstandard for a Python without C.
 UNUSED = ("charset_normalizer-",)
-UNUSED_FILES = "*.dist-info *.pyc __pycache__ bin .layout.json .prefix _cffi.* backend_cffi.py".split()
+UNUSED_FILES = (
+    "*.dist-info *.pyc __pycache__ bin .layout.json .prefix _cffi.* backend_cffi.py".split()
+)
 # What loads all of requests and complains that there is no charset_normalizer; what complains that there is no SOCKS; what
 # reads the metadata of installed packages to see whether it could speak HTTP/2.
 EMPTIED = ("requests/__init__.py", "urllib3/contrib/socks.py", "urllib3/http2/__init__.py")

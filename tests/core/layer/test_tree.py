@@ -47,6 +47,19 @@ def test_the_view_is_what_applying_gives(history: List[List[Item]]) -> None:
         assert_same_tree(TreeView(indexes), tree_state(Path(root)))
 
 
+@SLOW
+@given(history=histories(implied=True))
+def test_an_answer_does_not_depend_on_what_was_asked_before(history: List[List[Item]]) -> None:
+    """Law: of what is known to be absent nothing is asked below, and that tells the same."""
+    indexes = [write_layer(io.BytesIO(), items).index for items in history]
+    places = {kinds.ROOT, b"nowhere"} | {item.path for items in history for item, _ in items}
+    paths = sorted(places | {kinds.join(place, b"x") for place in places})
+    asked = TreeView(indexes)
+
+    for path in paths:
+        assert TreeView(indexes).find(path) == asked.find(path), path
+
+
 RESOLVED = [
     ("plain", b"usr/bin/x", b"usr/bin/x"),
     ("through a link", b"bin/x", b"usr/bin/x"),

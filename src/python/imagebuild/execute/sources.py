@@ -15,7 +15,17 @@ from imagebuild.dockerfile.patterns import glob
 from imagebuild.errors import MalformedError, OutsideContextError, SourceNotInContextError
 from imagebuild.execute.selection import NO_LAYER, Files, Found
 from imagebuild.execute.trees import to_bytes, to_text
-from imagebuild.layer.entry import DIR, FILE, HARDLINK, ROOT, SYMLINK, Entry, join, shown
+from imagebuild.layer.entry import (
+    DIR,
+    FILE,
+    HARDLINK,
+    ROOT,
+    SYMLINK,
+    Entry,
+    join,
+    plain_file,
+    shown,
+)
 from imagebuild.layer.lower import open_in_lower
 from imagebuild.layer.tree import TreeView
 from imagebuild.oci.hash import Hash
@@ -64,7 +74,7 @@ class ContextSource:
             return Entry(path, DIR, EXECUTABLE_MODE)
         executable = status.st_mode & stat.S_IXUSR and path not in self._plain
         mode = EXECUTABLE_MODE if executable else PLAIN_MODE
-        return Entry(path, FILE, mode, size=status.st_size)
+        return plain_file(path, mode, 0, 0, status.st_size, 0)
 
     def children(self, path: bytes) -> Sequence[bytes]:
         try:

@@ -199,10 +199,9 @@ def _head(text: bytes) -> Dict[str, Any]:
 
 
 def _common_directory(one: bytes, other: bytes) -> bytes:
-    slash = 0
-    for at, (a, b) in enumerate(zip(one, other)):
+    common = []
+    for a, b in zip(one.split(b"/")[:-1], other.split(b"/")[:-1]):
         if a != b:
             break
-        if a == 0x2F:
-            slash = at
-    return one[:slash] if slash else ROOT
+        common.append(a)
+    return b"/".join(common) or ROOT

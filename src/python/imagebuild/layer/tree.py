@@ -37,8 +37,17 @@ class TreeView:
         if path not in self._memo:
             if len(self._memo) > 50_000:
                 self._memo.clear()
-            self._memo[path] = self._find(path, len(self._indexes))
+            absent = self._is_known_to_be_absent(path)
+            self._memo[path] = None if absent else self._find(path, len(self._indexes))
         return self._memo[path]
+
+    def _is_known_to_be_absent(self, path: bytes) -> bool:
+        """For its parent is, or is no directory: a COPY into a new directory asks for each file that it makes there."""
+        parent = parent_of(path)
+        if parent not in self._memo or path == ROOT:
+            return False
+        above = self._memo[parent]
+        return above is None or above[0].kind != kinds.DIR
 
     def _find(self, path: bytes, above: int) -> Optional[Found]:
         """`find` in the layers below number `above`."""
