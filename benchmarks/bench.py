@@ -1,18 +1,21 @@
-"""Run this builder and buildah in turn, on throw-away machines at a registry on loopback, and print how they compare.
+"""Run this builder and others in turn, on throw-away machines at a registry on loopback, and print how they compare.
 
     scripts/bench                   # every scenario, five pairs of each, about 12 minutes
     scripts/bench --quick           # one pair of the short ones, about two minutes
     scripts/bench fresh last        # some of them
-    scripts/bench --check           # and fail where a ratio is 25 % worse than in benchmarks/ratios.json
+    scripts/bench --check           # and fail where a ratio to buildah is 25 % worse than in benchmarks/ratios.json
 
-A ratio is our wall time divided by buildah's, for builds that follow each other. It needs root and what `scripts/test`
-installs, and nothing else should run meanwhile. Your tree, your caches and your Pants daemon are left alone.
+The others are buildah and, where they are on PATH, docker (with dockerd), buildctl (with buildkitd) and kaniko's executor;
+each takes its time. A ratio is our wall time divided by that of the quickest of them, for builds that follow each other. It
+needs root and what `scripts/test` installs, and nothing else should run meanwhile. Your tree, your caches, and your daemons
+of Pants and others are left alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -24,8 +27,9 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "tests"))
 
-from builders import Buildah, Builder, Ours, Sample  # noqa: E402
+from builders import Builder, Ours, Sample  # noqa: E402
 from machines import Machine, copy_code  # noqa: E402
+from peers import peers  # noqa: E402
 from scenarios import SCENARIOS, Bases, Scenario, push_bases  # noqa: E402
 
 from support.registry import RealRegistry, running_registry  # noqa: E402
@@ -35,26 +39,31 @@ PAIRS, TOLERANCE = 5, 1.25
 MANY, MANY_QUICKLY = 100_000, 10_000
 QUICK = ("warm", "fresh", "change", "last", "touch", "stages")
 
-HEAD = ["scenario", "ours", "buildah", "ratio", "min to max", "goal", "processor", "downloaded"]
-HEAD += ["largest process"]
-
 
 class Result(NamedTuple):
-    """:param pairs: our sample and buildah's, of builds that followed each other."""
+    """:param builders: their names; ours is the first, buildah the second.
+    :param rounds: a sample of each, of builds that followed each other.
+    """
 
     scenario: Scenario
-    pairs: Sequence[tuple[Sample, Sample]]
+    builders: Sequence[str]
+    rounds: Sequence[Sequence[Sample]]
 
     @property
     def ratios(self) -> List[float]:
-        return [ours.seconds / peer.seconds for ours, peer in self.pairs]
+        """To the quickest of the others."""
+        return [ours.seconds / min(peer.seconds for peer in peers) for ours, *peers in self.rounds]
 
     @property
-    def ratio(self) -> float:
-        return statistics.median(self.ratios)
+    def to_buildah(self) -> float:
+        return statistics.median(ours.seconds / peer.seconds for ours, peer, *_ in self.rounds)
+
+    def head(self) -> List[str]:
+        figures = ["ratio", "min to max", "goal", "processor", "downloaded", "largest process"]
+        return ["scenario", *self.builders, *figures]
 
     def cells(self) -> List[str]:
-        sides = [[pair[side] for pair in self.pairs] for side in (0, 1)]
+        sides = list(zip(*self.rounds))
         seconds, cpu = (
             [statistics.median(getattr(sample, name) for sample in side) for side in sides]
             for name in ("seconds", "cpu")
@@ -65,27 +74,29 @@ class Result(NamedTuple):
         )
         return [
             self.scenario.title,
-            f"{seconds[0]:.2f} s",
-            f"{seconds[1]:.2f} s",
-            f"**{self.ratio:.2f}**",
+            *(f"{value:.2f} s" for value in seconds),
+            f"**{statistics.median(self.ratios):.2f}**",
             f"{min(self.ratios):.2f} to {max(self.ratios):.2f}",
             f"{self.scenario.goal}",
-            f"{cpu[0]:.1f} / {cpu[1]:.1f} s",
-            f"{moved[0]:.1f} / {moved[1]:.1f} MB",
-            f"{peak[0]:.0f} / {peak[1]:.0f} MB",
+            f"{_side_by_side(cpu, 1)} s",
+            f"{_side_by_side(moved, 1)} MB",
+            f"{_side_by_side(peak, 0)} MB",
         ]
+
+
+def _side_by_side(values: Sequence[float], digits: int) -> str:
+    return " / ".join(f"{value:.{digits}f}" for value in values)
 
 
 def compare(scenarios: Sequence[Scenario], pairs: int, many: int, directory: Path) -> List[Result]:
     with running_registry(directory / "registry") as registry:
         bases, machines = _prepared(directory, registry, many)
+        builders: List[Builder] = [Ours(machines, registry), *peers(directory, registry)]
         try:
-            builders: List[Builder] = [Ours(machines, registry)]
-            builders.append(Buildah(directory / "buildah", registry))
             return [_compared(scenario, pairs, bases, builders) for scenario in scenarios]
         finally:
-            for machine in machines.values():
-                machine.stop()
+            for builder in builders:
+                builder.stop()
 
 
 def _prepared(
@@ -103,28 +114,26 @@ def _prepared(
 
 
 def _compared(scenario: Scenario, pairs: int, bases: Bases, builders: Sequence[Builder]) -> Result:
-    found = []
+    rounds = []
     for number in range(pairs):
-        ours, peer = (scenario.run(bases, builder, number) for builder in builders)
-        found.append((ours, peer))
-        print(
-            f"... {scenario.name} {number + 1}/{pairs}: {ours.seconds:.2f} s, {peer.seconds:.2f} s",
-            file=sys.stderr,
-            flush=True,
-        )
-    return Result(scenario, found)
+        rounds.append([scenario.run(bases, builder, number) for builder in builders])
+        times = ", ".join(f"{sample.seconds:.2f} s" for sample in rounds[-1])
+        print(f"... {scenario.name} {number + 1}/{pairs}: {times}", file=sys.stderr, flush=True)
+    return Result(scenario, [builder.name for builder in builders], rounds)
 
 
 def table(results: Sequence[Result]) -> str:
-    rows = [HEAD, ["---"] * len(HEAD), *(result.cells() for result in results)]
+    head = results[0].head()
+    rows = [head, ["---"] * len(head), *(result.cells() for result in results)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
 def regressions(results: Sequence[Result], known: Dict[str, float]) -> List[str]:
+    """By the peer that every machine can have."""
     return [
-        f"{result.scenario.name}: {result.ratio:.2f}, and it was {known[result.scenario.name]:.2f}"
+        f"{result.scenario.name}: {result.to_buildah:.2f}, and it was {known[result.scenario.name]:.2f}"
         for result in results
-        if result.scenario.name in known and result.ratio > known[result.scenario.name] * TOLERANCE
+        if result.to_buildah > known.get(result.scenario.name, math.inf) * TOLERANCE
     ]
 
 
@@ -162,7 +171,7 @@ def main() -> int:
     print(table(results))
     known = json.loads(RATIOS.read_text()) if RATIOS.exists() else {}
     if options.update:
-        new = {result.scenario.name: round(result.ratio, 3) for result in results}
+        new = {result.scenario.name: round(result.to_buildah, 3) for result in results}
         RATIOS.write_text(json.dumps({**known, **new}, indent=1, sort_keys=True) + "\n")
     worse = regressions(results, known) if options.check else []
     for line in worse:

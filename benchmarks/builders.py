@@ -1,16 +1,13 @@
-"""The builders that are compared: this one through Pants, and buildah. Each has two machines at one registry."""
+"""What is compared: a builder with two machines at one registry; and this one, through Pants. The others are in `peers`."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Dict, List, NamedTuple, Protocol, Sequence
+from typing import Dict, List, NamedTuple, Protocol
 
 import processes
-from machines import NO_CACHE_REPO, Machine, set_aside, write_changed
+from machines import NO_CACHE_REPO, Machine
 from processes import Peak
 
 from support.registry import RealRegistry
@@ -55,6 +52,9 @@ class Builder(Protocol):
     def forget(self, machine: str) -> None:
         """Make a machine one that has never built anything."""
 
+    def stop(self) -> None:
+        """End what runs for it."""
+
 
 @dataclass(frozen=True)
 class Ours:
@@ -83,64 +83,16 @@ class Ours:
     def forget(self, machine: str) -> None:
         self.machines[machine].forget()
 
+    def stop(self) -> None:
+        for machine in self.machines.values():
+            machine.stop()
+
     def _cpu(self) -> float:
         """Processor seconds of our children (the client), and of the daemons with what they have started."""
         return sum(os.times()[2:4]) + processes.seconds(self._daemons())
 
     def _daemons(self) -> List[int]:
         return [machine.daemon for machine in self.machines.values()]
-
-
-@dataclass(frozen=True)
-class Buildah:
-    """`buildah bud --layers` with a storage for each machine; its cache in the registry is that of `--cache-to`."""
-
-    directory: Path
-    registry: RealRegistry
-    name: str = "buildah"
-    remembers: bool = False
-
-    def write(self, project: str, dockerfile: str, files: Files) -> None:
-        for path, text in {"Dockerfile": dockerfile, **files}.items():
-            write_changed(self.directory / "projects" / project / path, text)
-
-    def build(self, project: str, machine: str = "A", *, cached: bool = True) -> Sample:
-        context = self.directory / "projects" / project
-        cache = f"{self.registry.address}/buildah/cache"
-        options = ["--layers", "--isolation=chroot", "--network=host", "--tls-verify=false"]
-        options += ["--format=oci", "--jobs=4", "--tag", f"{project}:image"]
-        if cached:
-            options += ["--cache-from", cache, "--cache-to", cache]
-        seen = len(self.registry.accesses())
-        with Peak(lambda: [os.getpid()]) as peak:
-            seconds, cpu = self._timed(machine, ["bud", *options, str(context)])
-        return Sample(seconds, cpu, downloaded(self.registry, seen), peak.bytes)
-
-    def build_again(self, project: str) -> Sample:
-        """It would ask the registry for each step, though it has them all."""
-        return self.build(project, cached=False)
-
-    def forget(self, machine: str) -> None:
-        set_aside(self.directory / machine)
-
-    def _timed(self, machine: str, arguments: Sequence[str]) -> tuple[float, float]:
-        storage = self.directory / machine
-        storage.mkdir(parents=True, exist_ok=True)
-        command: List[str] = ["unshare", "--mount", "buildah", "--storage-driver=overlay"]
-        command += ["--root", str(storage / "root"), "--runroot", str(storage / "run"), *arguments]
-        log = self.directory / "output"
-        # Now and then it fails at its very start, with "sealing memfd copy: Device or resource busy".
-        for _ in range(5):
-            os.sync()
-            before, started = sum(os.times()[2:4]), time.perf_counter()
-            with log.open("wb") as output:
-                code = subprocess.call(command, stdout=output, stderr=subprocess.STDOUT)
-            seconds, cpu = time.perf_counter() - started, sum(os.times()[2:4]) - before
-            if code == 0:
-                return seconds, cpu
-            if b"sealing memfd copy" not in log.read_bytes():
-                break
-        raise SystemExit(f"{' '.join(command)} failed:\n{log.read_text()[-4000:]}")
 
 
 def downloaded(registry: RealRegistry, since: int) -> int:
