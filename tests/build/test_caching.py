@@ -176,6 +176,37 @@ def test_the_look_up_tells_what_the_cache_cannot_know(here: Machine) -> None:
     assert (0, 2) == found.novel
 
 
+def test_what_a_cache_has_been_seen_to_know_is_not_asked_again(here: Machine) -> None:
+    here.build("FROM BASE\nRUN echo 1 > /one\nRUN echo 2 > /two\n")
+    other = here.fresh("other")
+    plan = other.build(
+        "FROM BASE\nRUN echo 0 > /one\nRUN echo 2 > /two\n", cache=CacheOptions()
+    ).plan
+    request = LookupRequest(StepGraph.of(plan, DEFAULT_EPOCH), CacheOptions(here.cache))
+    third = Effects(here.fresh("third").store, {})
+
+    found = []
+    for _ in range(2):
+        before = len(here.registry.accesses())
+        known = lookup(request, third).novel
+        asked = here.registry.accesses(before)
+        found.append((known, sum("/manifests/op-" in access.path for access in asked)))
+
+    assert [((0,), 2), ((0,), 1)] == found
+
+
+def test_a_small_new_blob_is_sent_without_asking_for_it(here: Machine) -> None:
+    before = len(here.registry.accesses())
+
+    here.build("FROM BASE\nRUN echo new > /new\n")
+
+    asked = [each for each in here.registry.accesses(before) if "/blobs/" in each.path]
+    heads = [access.status for access in asked if access.method == "HEAD"]
+    sent = [access for access in asked if access.method == "PUT"]
+    assert [200] * len(heads) == heads, "only to see that it arrived"
+    assert len(sent) <= len(heads)
+
+
 def test_a_stage_that_is_not_needed_is_not_run(here: Machine) -> None:
     built = here.build("FROM BASE AS broken\nRUN exit 1\nFROM BASE\nRUN true\n")
 

@@ -14,6 +14,7 @@ from imagebuild.oci.descriptor import Descriptor
 from imagebuild.oci.hash import Hash
 from imagebuild.oci.reference import Repository
 from imagebuild.registry.client import RegistryOptions
+from imagebuild.registry.upload import MAX_UNASKED
 from support.blobs import Driver, blob, known_user, noise, push_image
 from support.registry import RealRegistry, TestCA, free_port, methods, running_registry
 
@@ -47,6 +48,23 @@ def test_blob_that_is_there_is_not_sent(
 
     assert "exists" == client.push_blob(repo, blob(b"twice"), unused)
     assert ["HEAD"] == methods(registry.accesses(before))
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(MAX_UNASKED, ["POST", "PUT", "HEAD"]), (MAX_UNASKED + 1, ["HEAD", "POST", "PUT", "HEAD"])],
+)
+def test_what_is_new_is_asked_for_only_where_it_is_large(
+    size: int, expected: List[str], registry: RealRegistry, fresh_path: str, drive: Drive
+) -> None:
+    client, repo = drive().client, Repository(registry.address, fresh_path)
+    content = noise(size, fresh_path.encode())
+    before = len(registry.accesses())
+
+    how = client.push_blob(repo, blob(content), lambda: io.BytesIO(content), new=True)
+
+    assert "uploaded" == how
+    assert expected == methods(registry.accesses(before))
 
 
 def test_blob_of_a_neighbour_is_mounted(

@@ -254,6 +254,10 @@ def test_records_and_marks(store: Store) -> None:
     store.put_record(key, b"one")
     store.put_record(key, b"two")
     assert b"two" == store.get_record(key)
+    file = Path(store.root) / "records" / key.hex
+    there = file.stat()
+    store.put_record(key, b"two")
+    assert os.path.samestat(there, file.stat()), "what is there is not written again"
 
     assert not store.is_marked("a/b")
     store.mark("a/b")

@@ -122,6 +122,10 @@ class RegistryCache:
         """Whether a step with this op was ever recorded here, over whatever layers."""
         return self._client.head_manifest(self.repository, _op_tag(bare_key)) is not None
 
+    def mark_of_op(self, bare_key: Hash) -> str:
+        """What is marked in the store where the cache has been seen to know the op."""
+        return f"{self.repository}/{_op_tag(bare_key)}"
+
     def get_index(self, diff_id: Hash) -> Optional[Descriptor]:
         """The blob that holds the index of a layer, None when the cache has none."""
         if diff_id in self._indexes:
@@ -195,8 +199,9 @@ class RegistryCache:
         return how
 
     def _push(self, blob: Blob) -> str:
+        new = blob.descriptor != EMPTY
         return self._client.push_blob(
-            self.repository, blob.descriptor, blob.open, mount_from=blob.mount_from
+            self.repository, blob.descriptor, blob.open, mount_from=blob.mount_from, new=new
         )
 
 

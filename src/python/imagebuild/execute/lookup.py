@@ -165,12 +165,22 @@ def _ask(
     """
     bare = [canonical.fingerprint(BareStep.of(search.input_steps[number])) for number in ops]
     requests: List[Callable[[], Any]] = [partial(cache.get, key) for _, key in keys]
-    requests += [partial(cache.knows_op, key) for key in bare]
+    requests += [partial(_knows_op, search.store, cache, key) for key in bare]
     answers = concurrently(lambda request: request(), requests)
     for (number, _), cached in zip(keys, answers):
         if cached and _agrees(search, number, cached.record):
             search.file(number, cached.record)
     return any(answers[: len(keys)]), dict(zip(ops, answers[len(keys) :]))
+
+
+def _knows_op(store: Store, cache: RegistryCache, bare_key: Hash) -> bool:
+    """What was there once is not asked for again: should it be gone, the records that it stands for are asked for in vain."""
+    mark = cache.mark_of_op(bare_key)
+    known = store.is_marked(mark)
+    if not known and cache.knows_op(bare_key):
+        store.mark(mark)
+        known = True
+    return known
 
 
 def _key(step: InputStep) -> Hash:

@@ -22,6 +22,8 @@ from imagebuild.registry.transport import Transport
 
 # Small blobs go in one request. Proxies in front of registries refuse bodies over 100 MB; chunks stay well below.
 _ONE_REQUEST = 4 << 20
+MAX_UNASKED = 1 << 16
+"""Bytes that take hardly longer to send than to ask for."""
 _CHUNK = 32 << 20
 _MAX_CHUNK = 512 << 20
 _MAX_STALLS = 5
@@ -89,9 +91,12 @@ class Upload:
         self._descriptor, self._open, self._purpose = descriptor, open_source, purpose
         self._authorization = endpoints.authorize(remote, "pull,push")
 
-    def run(self, mount_from: Sequence[Repository]) -> str:
-        """ "exists", "mounted" or "uploaded"; see `RegistryClient.push_blob`."""
-        if self._is_there():
+    def run(self, mount_from: Sequence[Repository], *, ask: bool = True) -> str:
+        """ "exists", "mounted" or "uploaded"; see `RegistryClient.push_blob`.
+
+        :param ask: whether to find out first if it is there already.
+        """
+        if ask and self._is_there():
             return "exists"
         session: Optional[_Session] = None
         for source in mount_from:

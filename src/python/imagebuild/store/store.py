@@ -270,7 +270,8 @@ class Store:
 
     def put_record(self, key: Hash, data: bytes) -> None:
         """File `data` under `key`; a later record replaces an earlier one."""
-        write_whole(self._ingest, self._at("records", key.hex), data)
+        if self.get_record(key) != data:
+            write_whole(self._ingest, self._at("records", key.hex), data)
 
     def is_marked(self, text: str) -> bool:
         """Has `mark` been called with this text?"""
