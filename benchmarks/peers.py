@@ -23,7 +23,7 @@ from support.registry import RealRegistry
 
 Command = List[str]
 
-# sh -c PRIVATE - DIRECTORY COMMAND...: the command in namespaces of its own, with a /dev of what no program can do without.
+# sh -c PRIVATE - DIRECTORY COMMAND...: the command with a /dev of what no program can do without, and no containerd but its own.
 PRIVATE = """
 set -e
 dev=$1/dev && shift && mkdir -p "$dev"
@@ -33,6 +33,7 @@ ln -s /proc/self/fd "$dev/fd"
 mkdir "$dev/pts" "$dev/shm"
 mount -t devpts -o newinstance,ptmxmode=0666 devpts "$dev/pts" && ln -s pts/ptmx "$dev/ptmx"
 mount --rbind "$dev" /dev
+[ ! -d /run/containerd ] || mount -t tmpfs containerd /run/containerd
 exec "$@"
 """
 READY = 30.0
@@ -209,8 +210,14 @@ class Docker(Daemons):
     programs = ("docker", "dockerd")
 
     def daemon(self, directory: Path) -> Command:
+        config = directory / "daemon.json"
+        config.write_text("{}")
         options = [f"--data-root={directory}/data", f"--exec-root={directory}/exec"]
-        options += [f"--pidfile={directory}/pid", f"--host={self.socket(directory.name)}"]
+        options += [
+            f"--config-file={config}",
+            f"--pidfile={directory}/pid",
+            f"--host={self.socket(directory.name)}",
+        ]
         options += ["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"]
         return ["dockerd", *options]
 
