@@ -42,25 +42,37 @@ from pants_kaniko.subsystem import KanikoSubsystem
 class Draft:
     """A build up to the point where its base images have to be known.
 
+    :param text: the Dockerfile's.
     :param platforms: to build for, each once.
     :param build_platform: what this machine is.
     :param images: those base images, of all platforms.
     :param places: for each of them, what names it first.
+    :param values: and `base_tags`: what placeholders in names and labels can mean.
     """
 
     target: Target
     options: KanikoSubsystem
+    text: str
     dockerfile: Dockerfile
-    context: BuildContext
     build_args: Mapping[str, str]
     stage: str
     platforms: Tuple[Platform, ...]
     build_platform: Platform
     images: Tuple[WantedImage, ...]
     places: Tuple[Place, ...]
-    placeholders: Placeholders
+    values: Mapping[str, str]
+    base_tags: Mapping[str, str]
     templates: NameTemplates
     credentials: Credentials
+
+
+@dataclass(frozen=True)
+class InContext:
+    """A draft with its build context, and what placeholders mean then."""
+
+    draft: Draft
+    context: BuildContext
+    placeholders: Placeholders
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,6 @@ def draft(
     target: Target,
     options: KanikoSubsystem,
     source: DockerfileSource,
-    context: BuildContext,
     environ: Mapping[str, str],
     platform: Platform,
 ) -> Draft:
@@ -107,24 +118,19 @@ def draft(
     platforms = target[build_fields.KanikoPlatformsField].platforms or (platform,)
     graph = resolve_stages(dockerfile, build_args, stage, platforms[0], (), platform)
     refs = {item.label: ref.image for item, ref in zip(dockerfile.stages, graph.bases) if ref.image}
-    content = [source.text, context.digest.fingerprint, context.root, sorted(build_args.items())]
     first = Draft(
         target,
         options,
+        source.text,
         dockerfile,
-        context,
         build_args,
         stage,
         platforms,
         platform,
         (),
         (),
-        Placeholders.of(
-            target.address,
-            {**_declared(dockerfile, graph.global_args), **build_args},
-            targets.base_tags(dockerfile, refs),
-            canonical.fingerprint(content).hex,
-        ),
+        {**_declared(dockerfile, graph.global_args), **build_args},
+        targets.base_tags(dockerfile, refs),
         NameTemplates(
             target[fields.KanikoRepositoryField].value,
             options.default_repository,
@@ -157,48 +163,60 @@ def _stages(draft: Draft, platform: Platform, bases: Tuple[ResolvedBase, ...]) -
     )
 
 
-def lowered(draft: Draft, bases: Tuple[ResolvedBase, ...]) -> Tuple[Plan, ...]:
+def in_context(draft: Draft, context: BuildContext) -> InContext:
+    arguments = sorted(draft.build_args.items())
+    content = [draft.text, context.digest.fingerprint, context.root, arguments]
+    placeholders = Placeholders.of(
+        draft.target.address, draft.values, draft.base_tags, canonical.fingerprint(content).hex
+    )
+    return InContext(draft, context, placeholders)
+
+
+def lowered(whole: InContext, bases: Tuple[ResolvedBase, ...]) -> Tuple[Plan, ...]:
     """The plans for all platforms, put together.
 
     :raises DockerfileError: and ContextError, for what shows only with arguments, files and base images.
     """
-    return merged([_lowered(draft, platform, bases) for platform in draft.platforms])
+    return merged([_lowered(whole, platform, bases) for platform in whole.draft.platforms])
 
 
-def _lowered(draft: Draft, platform: Platform, bases: Tuple[ResolvedBase, ...]) -> Plan:
+def _lowered(whole: InContext, platform: Platform, bases: Tuple[ResolvedBase, ...]) -> Plan:
+    draft = whole.draft
     if len(draft.platforms) > 1:
         by_image = dict(zip(draft.images, bases))
         bases = tuple(by_image[image] for image in _stages(draft, platform, bases).images)
     return lower(
         draft.dockerfile,
         bases=bases,
-        context=draft.context.entries,
+        context=whole.context.entries,
         build_args=draft.build_args,
         target=draft.stage,
         platform=platform,
         build_platform=draft.build_platform,
         network=draft.target[build_fields.KanikoNetworkField].value or draft.options.network,
-        labels=tuple(sorted(_labels(draft).items())),
+        labels=tuple(sorted(_labels(whole).items())),
         shared_args=targets.shared_args(draft.options.build_args, _extra_build_args(draft.target)),
     )
 
 
-def lowered_image(draft: Draft, request: LowerRequest) -> LoweredImage:
+def lowered_image(draft: Draft, context: BuildContext, request: LowerRequest) -> LoweredImage:
     draft = further(draft, request.bases)
-    plans = lowered(draft, request.bases)
-    how = settings(draft)
+    whole = in_context(draft, context)
+    plans = lowered(whole, request.bases)
+    how = settings(whole)
     if plans[0].remotes:
         asked = remotes.wanted(plans[0], draft.dockerfile, how.epoch, how.ssh)
         if request.remotes is None:
             return LoweredImage(asked=asked)
         answered = request.remotes
         plans = tuple(remotes.with_remotes(plan, asked, answered) for plan in plans)
-    names = image_names(draft.templates, draft.placeholders)
-    return LoweredImage(PlannedImage(_handle(draft, plans, how), names))
+    names = image_names(draft.templates, whole.placeholders)
+    return LoweredImage(PlannedImage(_handle(whole, plans, how), names))
 
 
-def settings(draft: Draft) -> Settings:
+def settings(whole: InContext) -> Settings:
     """How to build: the target's fields, and the options where those are silent."""
+    draft = whole.draft
     target, options = draft.target, draft.options
     ttl = target[build_fields.KanikoCacheTtlField].value
     cache = CacheOptions(
@@ -206,7 +224,7 @@ def settings(draft: Draft) -> Settings:
             target[build_fields.KanikoCacheRepoField].value,
             options.cache_repo,
             draft.templates,
-            draft.placeholders,
+            whole.placeholders,
         ),
         options.cache_read_only,
         options.cache_ttl if ttl is None else seconds_of(ttl) or 0,
@@ -223,8 +241,8 @@ def settings(draft: Draft) -> Settings:
     )
 
 
-def _handle(draft: Draft, plans: Tuple[Plan, ...], how: Settings) -> PlanHandle:
-    plan, *others = plans
+def _handle(whole: InContext, plans: Tuple[Plan, ...], how: Settings) -> PlanHandle:
+    (plan, *others), draft = plans, whole.draft
     graph = StepGraph.of(plan, how.epoch)
     steps = keyed_steps(graph)
     rest = [replace(each, steps=()) for each in plans]  # of these, the keys know all
@@ -236,7 +254,7 @@ def _handle(draft: Draft, plans: Tuple[Plan, ...], how: Settings) -> PlanHandle:
         plan,
         graph,
         tuple(preimage for preimage, _ in steps),
-        draft.context.files,
+        whole.context.files,
         tuple(draft.dockerfile.source.excerpt(origin.source) for origin in plan.origins),
         tuple(others),
     )
@@ -261,6 +279,6 @@ def target_stage(target: Target, options: KanikoSubsystem, dockerfile: Dockerfil
     return target[fields.KanikoTargetStageField].value or ""
 
 
-def _labels(draft: Draft) -> Dict[str, str]:
-    labels: Mapping[str, str] = draft.target[fields.KanikoImageLabelsField].value or {}
-    return {name: draft.placeholders.fill(text, "image_labels") for name, text in labels.items()}
+def _labels(whole: InContext) -> Dict[str, str]:
+    labels: Mapping[str, str] = whole.draft.target[fields.KanikoImageLabelsField].value or {}
+    return {name: whole.placeholders.fill(text, "image_labels") for name, text in labels.items()}

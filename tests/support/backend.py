@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, cast
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Type, cast
 
 from pants.backend.shell.target_types import ShellSourceTarget
 from pants.core.goals.check import CheckResults
@@ -69,14 +69,23 @@ async def executor_of_this_checkout() -> Executor:
 class Backend:
     """The backend in a build root of its own, with caches of its own."""
 
-    def __init__(self, directory: Path, *bootstrap: str) -> None:
-        """:param bootstrap: options of the daemon."""
+    def __init__(
+        self,
+        directory: Path,
+        *bootstrap: str,
+        rules: Iterable[Any] = (),
+        target_types: Iterable[Type[Target]] = (),
+    ) -> None:
+        """:param bootstrap: options of the daemon.
+        :param rules: and `target_types`: of another backend beside this one.
+        """
         self.caches, self.store = directory / "caches", directory / "pants-store"
         self._options: Tuple[Tuple[str, ...], Mapping[str, str]] = ((), {})
         self.runner = RuleRunner(
-            rules=_rules(),
+            rules=[*_rules(), *rules],
             target_types=[
                 *register.target_types(),
+                *target_types,
                 ArchiveTarget,
                 FileTarget,
                 FilesGeneratorTarget,
