@@ -98,8 +98,12 @@ def _unpack(distribution: str, target: str) -> None:
     unused = shutil.ignore_patterns(*UNUSED_FILES)
     with zipfile.ZipFile(distribution) as members:
         for member in members.infolist():
-            if not (member.is_dir() or unused("", member.filename.split("/"))):
-                members.extract(member, target)
+            parts = member.filename.split("/")
+            if not (member.is_dir() or ".." in parts or unused("", parts)):
+                path = os.path.join(target, *parts)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "wb") as file:
+                    file.write(members.read(member))
 
 
 def record(

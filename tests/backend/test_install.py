@@ -7,6 +7,7 @@ import marshal
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any, Dict, Iterator
 
@@ -133,6 +134,18 @@ def test_another_pythons_core_is_compiled_again(executor: Path, tmp_path: Path) 
     )
 
     assert table(executor).keys() == table(tmp_path / "target").keys()
+
+
+def test_no_member_of_a_distribution_leaves_its_place(tmp_path: Path) -> None:
+    distribution, target = tmp_path / "evil.whl", tmp_path / "target"
+    with zipfile.ZipFile(distribution, "w") as members:
+        for name in ("../out.py", "a/../../out.py", "a/in.py", "a-1.dist-info/METADATA"):
+            members.writestr(name, "")
+
+    install._unpack(str(distribution), str(target))
+
+    assert [target / "a", target / "a" / "in.py"] == sorted(target.rglob("*"))
+    assert not (tmp_path / "out.py").exists()
 
 
 def test_what_does_not_load_is_not_installed(tmp_path: Path) -> None:
