@@ -157,6 +157,8 @@ def main() -> int:
     parser.add_argument("--update", action="store_true", help="write benchmarks/ratios.json anew")
     options = parser.parse_args()
     wanted = options.scenario or (QUICK if options.quick else names)
+    if options.quick and (options.check or options.update):
+        parser.error("with --quick each is built once, which is slower than the medians of --check")
     unknown = sorted(set(wanted) - set(names))
     if unknown:
         parser.error(f"no scenario is called {unknown[0]}; there are {', '.join(names)}")
