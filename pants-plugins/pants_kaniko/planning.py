@@ -164,6 +164,7 @@ def _stages(draft: Draft, platform: Platform, bases: Tuple[ResolvedBase, ...]) -
 
 
 def in_context(draft: Draft, context: BuildContext) -> InContext:
+    """``{pants.hash}`` is of the Dockerfile, the context and the build arguments."""
     arguments = sorted(draft.build_args.items())
     content = [draft.text, context.digest.fingerprint, context.root, arguments]
     placeholders = Placeholders.of(

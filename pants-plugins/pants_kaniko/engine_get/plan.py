@@ -91,7 +91,7 @@ async def bases_of_image(request: DraftRequest) -> AllBases:
 @_uncacheable_rule(desc="Plan an image", level=LogLevel.DEBUG)
 async def plan_image(request: PlanRequest) -> PlannedImage:
     address = request.address
-    found, _ = await MultiGet(
+    found, _ = await MultiGet(  # the context is for `lower_image`, and ready by then
         Get(AllBases, DraftRequest(address)), Get(BuildContext, ContextRequest(address))
     )
     bases = found.bases

@@ -52,10 +52,11 @@ class Blob:
     descriptor: Descriptor
     open: OpenBlob
     mount_from: Tuple[Repository, ...] = ()
+    new: bool = True
 
     @staticmethod
-    def of(descriptor: Descriptor, content: bytes) -> Blob:
-        return Blob(descriptor, lambda: io.BytesIO(content))
+    def of(descriptor: Descriptor, content: bytes, *, new: bool = True) -> Blob:
+        return Blob(descriptor, lambda: io.BytesIO(content), new=new)
 
 
 class RegistryCache:
@@ -182,7 +183,7 @@ class RegistryCache:
         """
         config = Blob.of(Descriptor(media_types.RECORD, Hash.of(data), len(data)), data)
         indexes = [Blob.of(*index)] if index else []
-        below = [*layers, *indexes] if layers or index else [Blob.of(EMPTY, EMPTY_BLOB)]
+        below = [*layers, *indexes] if layers or index else [Blob.of(EMPTY, EMPTY_BLOB, new=False)]
         how = concurrently(self._push, [*below, config])
         document: Dict[str, Any] = {
             "schemaVersion": 2,
@@ -199,9 +200,8 @@ class RegistryCache:
         return how
 
     def _push(self, blob: Blob) -> str:
-        new = blob.descriptor != EMPTY
         return self._client.push_blob(
-            self.repository, blob.descriptor, blob.open, mount_from=blob.mount_from, new=new
+            self.repository, blob.descriptor, blob.open, mount_from=blob.mount_from, new=blob.new
         )
 
 

@@ -15,12 +15,22 @@ from typing import BinaryIO, Dict, Hashable, Optional
 
 from imagebuild.execute.draft import DIR_MODE, Draft, Owner
 from imagebuild.execute.selection import NO_LAYER, Found, Selected, selection
-from imagebuild.execute.sources import PLAIN_MODE, PushedBackFile, Source, has_content
+from imagebuild.execute.sources import PLAIN_MODE, PushedBackFile, Source
 from imagebuild.execute.spool import Spool
 from imagebuild.execute.trees import to_bytes
 from imagebuild.execute.unpack import unpack
 from imagebuild.layer.archive import is_archive
-from imagebuild.layer.entry import DIR, FILE, HARDLINK, NANOSECONDS, SYMLINK, Entry, altered, join
+from imagebuild.layer.entry import (
+    DIR,
+    FILE,
+    HARDLINK,
+    NANOSECONDS,
+    SYMLINK,
+    Entry,
+    altered,
+    has_content,
+    join,
+)
 from imagebuild.layer.pyc import HEAD_SIZE, retimed, source_path
 from imagebuild.llb.ops import CopyAction, InlineFile
 from imagebuild.symbolic_mode import apply_symbolic_mode

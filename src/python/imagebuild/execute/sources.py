@@ -15,17 +15,7 @@ from imagebuild.dockerfile.patterns import glob
 from imagebuild.errors import MalformedError, OutsideContextError, SourceNotInContextError
 from imagebuild.execute.selection import NO_LAYER, Files, Found
 from imagebuild.execute.trees import to_bytes, to_text
-from imagebuild.layer.entry import (
-    DIR,
-    FILE,
-    HARDLINK,
-    ROOT,
-    SYMLINK,
-    Entry,
-    join,
-    plain_file,
-    shown,
-)
+from imagebuild.layer.entry import DIR, ROOT, SYMLINK, Entry, has_content, join, plain_file, shown
 from imagebuild.layer.lower import open_in_lower
 from imagebuild.layer.tree import TreeView
 from imagebuild.oci.hash import Hash
@@ -191,7 +181,3 @@ class PushedBackFile(io.RawIOBase, BinaryIO):
     def close(self) -> None:
         self._rest.close()
         super().close()
-
-
-def has_content(entry: Entry) -> bool:
-    return entry.kind in (FILE, HARDLINK)

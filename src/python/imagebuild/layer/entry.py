@@ -89,6 +89,11 @@ def revived(members: Dict[str, Any]) -> Entry:
     return made
 
 
+def has_content(entry: Entry) -> bool:
+    """Whether it is a regular file, under whichever of its names."""
+    return entry.kind in (FILE, HARDLINK)
+
+
 def order_key(path: bytes) -> bytes:
     """The sort key of `path`: bytewise, with "/" below every other byte; the root comes first."""
     return b"" if path == ROOT else path.translate(_ORDER)

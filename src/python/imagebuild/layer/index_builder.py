@@ -211,7 +211,7 @@ class IndexBuilder:
             return altered(entry, linkname=entry.linkname, foreign=True)
         if target.kind == kinds.DIR:
             raise MalformedError(f"layer entry {shown(entry.path)} is a hard link to a directory")
-        if target.kind in (kinds.FILE, kinds.HARDLINK):
+        if kinds.has_content(target):
             leader = target.linkname if target.kind == kinds.HARDLINK else target.path
             return altered(target, path=entry.path, kind=kinds.HARDLINK, linkname=leader)
         return altered(target, path=entry.path)

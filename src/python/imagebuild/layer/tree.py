@@ -201,7 +201,7 @@ class TreeView:
         """
         real = self.resolve(path)
         found = self.find(real)
-        if found is None or found[0].kind not in (kinds.FILE, kinds.HARDLINK):
+        if found is None or not kinds.has_content(found[0]):
             return None
         text = self._indexes[found[1]].text(real)
         if text is None and found[0].size:

@@ -34,7 +34,7 @@ from imagebuild.registry.options import RegistryOptions
 from imagebuild.registry.origin import Origin
 from imagebuild.registry.proxies import Proxies
 from imagebuild.registry.transport import Transport
-from imagebuild.registry.upload import MAX_UNASKED, Upload
+from imagebuild.registry.upload import Upload
 
 __all__ = [
     "Credential",
@@ -180,7 +180,7 @@ class RegistryClient:
 
         :param open_source: opens a seekable stream of the blob; called for each attempt, each stream is closed.
         :param mount_from: repositories that may have it; those of other registries are passed over.
-        :param new: it was made just now, and is hardly there: a small one is sent without asking first.
+        :param new: it is hardly there yet: a small one (`upload.MAX_UNASKED`) is sent without asking first.
         """
         purpose = f'pushing {descriptor.digest} to "{repo}"'
         remote = self._endpoints.remote(repo, purpose)
@@ -189,7 +189,7 @@ class RegistryClient:
         mounts = [
             one for one in mount_from if canonical_registry(one.registry) == same and one != repo
         ]
-        return upload.run(mounts, ask=not new or descriptor.size > MAX_UNASKED)
+        return upload.run(mounts, new=new)
 
     def put_manifest(self, repo: Repository, reference: str, media_type: str, raw: bytes) -> Hash:
         """Publish a manifest under a tag or its digest; its blobs must be there already. A registry may not see one of them for

@@ -91,12 +91,10 @@ class Upload:
         self._descriptor, self._open, self._purpose = descriptor, open_source, purpose
         self._authorization = endpoints.authorize(remote, "pull,push")
 
-    def run(self, mount_from: Sequence[Repository], *, ask: bool = True) -> str:
-        """ "exists", "mounted" or "uploaded"; see `RegistryClient.push_blob`.
-
-        :param ask: whether to find out first if it is there already.
-        """
-        if ask and self._is_there():
+    def run(self, mount_from: Sequence[Repository], *, new: bool = False) -> str:
+        """ "exists", "mounted" or "uploaded"; see `RegistryClient.push_blob`."""
+        unasked = new and self._descriptor.size <= MAX_UNASKED
+        if not unasked and self._is_there():
             return "exists"
         session: Optional[_Session] = None
         for source in mount_from:

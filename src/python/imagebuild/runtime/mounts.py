@@ -82,10 +82,11 @@ def attach(root: int, staged: Staged) -> None:
     try:
         syscalls.mount(fd_path(staged.fd), fd_path(where.fd), flags=MS_BIND)
     except FileNotFoundError:  # what `where` is has no name any more
-        raise StepError(
-            f'cannot mount on "{staged.target}": it was replaced meanwhile',
-            expected="a place that stays while the command is started",
-            hint="it lies in a cache that another RUN changes now: give that cache mount sharing=locked",
+        raise _refusal(
+            staged,
+            "it was replaced meanwhile",
+            "a place that stays while the command is started",
+            "it lies in a cache that another RUN changes now: give that cache mount sharing=locked",
         ) from None
 
 
@@ -126,8 +127,8 @@ def _make(where: Resolved, directory: bool) -> None:
         os.close(os.open(where.missing[-1], flags, 0o644, dir_fd=fd))
 
 
-def _refusal(staged: Staged, why: str, expected: str) -> StepError:
-    return StepError(f'cannot mount on "{staged.target}": {why}', expected=expected)
+def _refusal(staged: Staged, why: str, expected: str, hint: str = "") -> StepError:
+    return StepError(f'cannot mount on "{staged.target}": {why}', expected=expected, hint=hint)
 
 
 def _stage(mount: Mount, scratch: int, name: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 from dataclasses import dataclass
-from typing import List
+from typing import FrozenSet, List, Set
 
 FIRST, WINDOW = 0.03, 0.05
 """Seconds until the first look: what a RUN takes that has nothing to do; and from one look to the next: a shorter
@@ -19,21 +19,29 @@ class Look:
 
     :param ticks: clock ticks of processor time that they have had, and those that they waited for.
     :param runs: whether any of their threads wants a processor; where there are too few, it may wait for one.
+    :param living: their process ids, without those that have ended and that nobody has waited for yet.
     """
 
     ticks: int
     runs: bool
+    living: FrozenSet[int]
 
     def waited_since(self, before: Look) -> bool:
-        return not self.runs and self.ticks - before.ticks <= LITTLE
+        """Of children that live for less than a tick neither need show: but those that were seen before are gone."""
+        little = self.ticks - before.ticks <= LITTLE
+        return little and not self.runs and before.living <= self.living
 
 
 def look(pid: int) -> Look:
     ticks, runs, pids = 0, False, [pid]
+    living: Set[int] = set()
     while pids:
-        process = f"/proc/{pids.pop()}"
+        pid = pids.pop()
+        process = f"/proc/{pid}"
         try:
             fields = _fields(process)
+            if fields[0] != b"Z":
+                living.add(pid)
             ticks += sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime (proc(5))
             threads = posix.listdir(f"{process}/task")
             for thread in (f"{process}/task/{name}" for name in threads):
@@ -42,7 +50,7 @@ def look(pid: int) -> Look:
                 pids += _children(thread)
         except OSError:  # it has ended meanwhile: so it ran
             runs = True
-    return Look(ticks, runs)
+    return Look(ticks, runs, frozenset(living))
 
 
 def can_tell() -> bool:

@@ -12,7 +12,7 @@ import os
 from functools import lru_cache
 from typing import Callable, Dict, Optional
 
-from imagebuild.layer.entry import FILE, HARDLINK, OPAQUE, WHITEOUT
+from imagebuild.layer.entry import OPAQUE, WHITEOUT, has_content
 from imagebuild.layer.index import LayerIndex
 from imagebuild.store.scratch import exclusive
 
@@ -90,6 +90,6 @@ def _has_all(tree: str, index: LayerIndex) -> bool:
             status = os.lstat(os.path.join(os.fsencode(tree), entry.path))
         except OSError:
             return False
-        if entry.kind in (FILE, HARDLINK) and status.st_size != entry.size:
+        if has_content(entry) and status.st_size != entry.size:
             return False
     return True
