@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 from dataclasses import dataclass
-from typing import FrozenSet, List, Set
+from typing import List
 
 FIRST, WINDOW = 0.03, 0.05
 """Seconds until the first look: what a RUN takes that has nothing to do; and from one look to the next: a shorter
@@ -19,30 +19,28 @@ class Look:
 
     :param ticks: clock ticks of processor time that they have had, and those that they waited for.
     :param runs: whether any of their threads wants a processor; where there are too few, it may wait for one.
-    :param living: their process ids, without those that have ended and that nobody has waited for yet.
+    :param faults: page faults of the children that they waited for. None runs without, so they count exactly, where
+        of processes that live for less than a tick neither ticks nor a look need show any.
     """
 
     ticks: int
     runs: bool
-    living: FrozenSet[int]
+    faults: int
 
     def waited_since(self, before: Look) -> bool:
-        """Of children that live for less than a tick neither need show: but those that were seen before are gone."""
         little = self.ticks - before.ticks <= LITTLE
-        return little and not self.runs and before.living <= self.living
+        return little and not self.runs and self.faults == before.faults
 
 
 def look(pid: int) -> Look:
-    ticks, runs, pids = 0, False, [pid]
-    living: Set[int] = set()
+    ticks, runs, faults, pids = 0, False, 0, [pid]
     while pids:
         pid = pids.pop()
         process = f"/proc/{pid}"
         try:
             fields = _fields(process)
-            if fields[0] != b"Z":
-                living.add(pid)
             ticks += sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime (proc(5))
+            faults += int(fields[8]) + int(fields[10])  # cminflt, cmajflt
             threads = posix.listdir(f"{process}/task")
             for thread in (f"{process}/task/{name}" for name in threads):
                 state = _fields(thread)[0] if len(threads) > 1 else fields[0]
@@ -50,7 +48,7 @@ def look(pid: int) -> Look:
                 pids += _children(thread)
         except OSError:  # it has ended meanwhile: so it ran
             runs = True
-    return Look(ticks, runs, frozenset(living))
+    return Look(ticks, runs, faults)
 
 
 def can_tell() -> bool:
