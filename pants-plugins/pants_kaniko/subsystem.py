@@ -253,8 +253,7 @@ class KanikoExecutor(PythonToolRequirementsBase):
     def libraries_request(self, python: PythonSetup) -> PexRequest:
         """The libraries, an archive each: Pants has a dozen files to lay out, not 400. They are archived for that only."""
         request = self.to_pex_request(interpreter_constraints=self._constraints(python))
-        arguments = (*request.additional_args, "--no-compress")
-        return replace(request, layout=PexLayout.PACKED, additional_args=arguments)
+        return replace(request, layout=PexLayout.PACKED)
 
     def _constraints(self, python: PythonSetup) -> InterpreterConstraints:
         """Our own lockfile has our interpreter constraints; a user's resolve has its own."""

@@ -7,10 +7,13 @@ import platform
 import sys
 
 import pytest
+from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.backend.python.util_rules.pex import PexRequest
+from pants.testutil.option_util import create_subsystem
 
 from pants_kaniko import executor_setup
+from pants_kaniko.subsystem import KanikoExecutor
 
 HERE = platform.python_version()
 
@@ -42,3 +45,20 @@ def test_its_libraries_are_for_it_and_held_to_the_constraints() -> None:
 
     assert (python, constraints) == (made.python, made.interpreter_constraints)
     assert request.python is None
+
+
+def test_its_pex_does_not_spoil_the_cache_of_others() -> None:
+    """After one that is not compressed, Pex 2.1.137 fails on all that share a distribution with it and are."""
+    tool = create_subsystem(
+        KanikoExecutor,
+        version=KanikoExecutor.default_version,
+        extra_requirements=KanikoExecutor.default_extra_requirements,
+        interpreter_constraints=KanikoExecutor.default_interpreter_constraints,
+        install_from_resolve=None,
+        lockfile="<default>",
+        requirements=[],
+    )
+
+    request = tool.libraries_request(create_subsystem(PythonSetup))
+
+    assert "--no-compress" not in request.additional_args
