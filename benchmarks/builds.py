@@ -146,8 +146,7 @@ def _parts(run: Run) -> Dict[str, float]:
         "the daemon starts": "pantsd started",
         "plugins": "Completed: Resolving plugins",
         "Pants reads its rules": "Scheduler initialized",
-        "Pants finds Python, and its Pex": "Starting: Building kaniko_executor.pex",
-        "the executor's libraries, from the package index": "Completed: Building kaniko_executor",
+        "the executor's libraries, from the package index": "Completed: Fetch the image executor",
         "the executor is laid out": "Completed: Prepare the image executor",
     }
     found = [

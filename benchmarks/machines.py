@@ -26,6 +26,9 @@ plugins = ["dockerfile-parse==2.0.1"]
 backend_packages = ["pants_kaniko"]
 process_execution_local_enable_nailgun = {resident}
 
+[subprocess-environment]
+env_vars.add = ["HOME={home}"]
+
 [kaniko.registries.here]
 address = "{registry}"
 default = true
@@ -106,9 +109,11 @@ class Machine:
         :param resident: False where each call of the executor is to be a process of its own, for `traced`.
         """
         made = Machine(root, registry)
-        toml = PANTS_TOML.format(code=code, registry=registry, resident=str(resident).lower())
-        made.write("pants.toml", toml)
-        (root / "tmp").mkdir()
+        home = root / "home"  # where the Pex that `./pants` makes has its caches
+        settings = {"code": code, "registry": registry, "home": home}
+        made.write("pants.toml", PANTS_TOML.format(**settings, resident=str(resident).lower()))
+        for directory in (home, root / "tmp"):
+            directory.mkdir()
         return made
 
     @staticmethod

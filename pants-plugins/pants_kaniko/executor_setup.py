@@ -9,20 +9,26 @@ import platform
 import sys
 import zipfile
 from copy import copy
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Mapping, Optional, Sequence, Tuple
 
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.backend.python.util_rules.pex import PexRequest
 from pants.backend.python.util_rules.pex_environment import PythonExecutable
-from pants.engine.fs import Digest
+from pants.engine.fs import Digest, FileContent
 from pants.engine.process import Process, ProcessCacheScope
+from pants.option.global_options import ca_certs_path_to_file_content
 from pants.util.frozendict import FrozenDict
 from pants.util.logging import LogLevel
 
+from pants_kaniko import wheels
 from pants_kaniko.shapes import EXECUTOR_DIR, MAIN, PYTHON_FLAGS, PYTHONS
+from pants_kaniko.subsystem import KanikoExecutor
 
 SOURCES, INSTALLER, CORE = "sources", "install.py", "core.bin"
+FETCHER, CERTIFICATES, LIBRARIES = "fetch.py", "certificates.pem", "libraries"
 ARCHIVE, MODULES = f"{SOURCES}/core.zip", f"{SOURCES}/core.txt"
 EXECUTOR_FILES = (
     (INSTALLER, "install.py"),
@@ -100,13 +106,52 @@ def compile_process(python: str, sources: Digest) -> Process:
     )
 
 
-def install_process(python: str, pex: str, digest: Digest) -> Process:
+def links(tool: KanikoExecutor) -> Tuple[str, ...]:
+    """The wheels that are its libraries for the Python that Pants runs on, where Pex would download them too: it asks no
+    index for what a lockfile has. None where users have libraries of their own, or one has to be built.
+    """
+    lockfile = tool.own_lockfile
+    return wheels.links(lockfile) if lockfile else ()
+
+
+def fetch_files(ca_certs_path: Optional[str]) -> Tuple[FileContent, ...]:
+    script = FileContent(FETCHER, resources.read_binary("pants_kaniko", FETCHER))
+    if not ca_certs_path:
+        return (script,)
+    return script, replace(ca_certs_path_to_file_content(ca_certs_path), path=CERTIFICATES)
+
+
+def fetch_process(
+    python: str,
+    links: Tuple[str, ...],
+    files: Sequence[FileContent],
+    digest: Digest,
+    given: Mapping[str, str],
+) -> Process:
+    """Download wheels into `LIBRARIES`.
+
+    :param files: of `fetch_files`, as they are in `digest`.
+    :param given: the environment that users have subprocesses get: proxies, other certificates.
+    """
+    has_certificates = any(file.path == CERTIFICATES for file in files)
+    own = {"SSL_CERT_FILE": CERTIFICATES} if has_certificates else {}
+    return Process(
+        (python, "-s", "-S", "-B", FETCHER, LIBRARIES, *links),
+        description="Fetch the image executor's libraries",
+        level=LogLevel.INFO,
+        input_digest=digest,
+        env={**own, **given},
+        output_directories=(LIBRARIES,),
+    )
+
+
+def install_process(python: str, libraries: str, digest: Digest) -> Process:
     """Lay the executor out, once for each version of it.
 
-    :param pex: name of the PEX with its libraries, in `digest`.
+    :param libraries: the directory with them, in `digest`.
     """
     return Process(
-        (*_installer(python), pex, SOURCES, EXECUTOR_DIR, CORE),
+        (*_installer(python), libraries, SOURCES, EXECUTOR_DIR, CORE),
         description="Install the image executor",
         level=LogLevel.DEBUG,
         input_digest=digest,

@@ -1,4 +1,4 @@
-"""Runs under the executor's interpreter: ``install.py PEX SOURCES TARGET CORE`` makes one directory of modules to start from.
+"""Runs under the executor's interpreter: ``install.py LIBRARIES SOURCES TARGET CORE`` makes one directory of modules to start from.
 
 A PEX finds its modules anew in every process, and even its virtual environment costs a shell and Python's `site`. One flat
 directory starts in the time of Python itself; and most of that time is spent on finding, opening and reading modules, so
@@ -72,15 +72,15 @@ def compile_core(sources: str, core: str) -> None:
         marshal.dump((sys.version, recorder.codes), file)
 
 
-def install(pex: str, sources: str, target: str, core: str = "") -> None:
-    """Lay out the distributions of a packed PEX and the modules below `sources` in `target`.
+def install(libraries: str, sources: str, target: str, core: str = "") -> None:
+    """Lay out the libraries and the modules below `sources` in `target`.
 
+    :param libraries: a directory of them, each an archive: a wheel, or what a packed PEX has of one.
     :param core: what `compile_core` wrote, if it was the same Python.
     """
-    distributions = os.path.join(pex, ".deps")
-    for name in sorted(os.listdir(distributions)):
+    for name in sorted(os.listdir(libraries)):
         if not name.startswith(UNUSED):
-            _unpack(os.path.join(distributions, name), target)
+            _unpack(os.path.join(libraries, name), target)
     for path in (os.path.join(target, name) for name in EMPTIED):
         if os.path.exists(path):
             os.truncate(path, 0)

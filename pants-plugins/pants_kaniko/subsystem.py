@@ -1,8 +1,9 @@
-"""Options: `[kaniko]`, how images are built, named and cached; `[kaniko-executor]`, what its PEX is made of."""
+"""Options: `[kaniko]`, how images are built, named and cached; `[kaniko-executor]`, its Python and libraries."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import resources
 from typing import Any, ClassVar, Sequence, Tuple
 
 from pants.backend.python.subsystems.python_tool_base import PythonToolRequirementsBase
@@ -10,6 +11,7 @@ from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.target_types import PexLayout
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.backend.python.util_rules.pex import PexRequest
+from pants.core.goals.generate_lockfiles import DEFAULT_TOOL_LOCKFILE
 from pants.option.errors import OptionsError
 from pants.option.option_types import (
     BoolOption,
@@ -248,14 +250,23 @@ class KanikoExecutor(PythonToolRequirementsBase):
     default_extra_requirements: ClassVar[Sequence[str]] = ["isal<2,>=1.6", "zstandard<1,>=0.22"]
     default_interpreter_constraints: ClassVar[Sequence[str]] = ["CPython>=3.9,<3.15"]
     register_interpreter_constraints = True
-    default_lockfile_resource = ("pants_kaniko", "executor.lock")
+    default_lockfile_resource: ClassVar[Tuple[str, str]] = ("pants_kaniko", "executor.lock")
+
+    @property
+    def own_lockfile(self) -> bytes:
+        """Its content; empty where users have libraries of their own."""
+        own = (self.default_version, *self.default_extra_requirements)
+        changed = self.lockfile != DEFAULT_TOOL_LOCKFILE or self.all_requirements != own
+        if self.install_from_resolve or changed:
+            return b""
+        return resources.read_binary(*self.default_lockfile_resource)
 
     def libraries_request(self, python: PythonSetup) -> PexRequest:
-        """The libraries, an archive each: Pants has a dozen files to lay out, not 400. They are archived for that only."""
-        request = self.to_pex_request(interpreter_constraints=self._constraints(python))
+        """The libraries, an archive each: Pants has a dozen files to lay out, not 400."""
+        request = self.to_pex_request(interpreter_constraints=self.constraints(python))
         return replace(request, layout=PexLayout.PACKED)
 
-    def _constraints(self, python: PythonSetup) -> InterpreterConstraints:
+    def constraints(self, python: PythonSetup) -> InterpreterConstraints:
         """Our own lockfile has our interpreter constraints; a user's resolve has its own."""
         resolve = self.install_from_resolve
         if not resolve:

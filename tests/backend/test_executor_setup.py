@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from typing import Any, Dict
 
 import pytest
 from pants.backend.python.subsystems.setup import PythonSetup
@@ -47,18 +48,38 @@ def test_its_libraries_are_for_it_and_held_to_the_constraints() -> None:
     assert request.python is None
 
 
+def tool(**options: Any) -> KanikoExecutor:
+    defaults = {
+        "version": KanikoExecutor.default_version,
+        "extra_requirements": list(KanikoExecutor.default_extra_requirements),
+        "interpreter_constraints": list(KanikoExecutor.default_interpreter_constraints),
+        "install_from_resolve": None,
+        "lockfile": "<default>",
+        "requirements": [],
+    }
+    return create_subsystem(KanikoExecutor, **{**defaults, **options})
+
+
 def test_its_pex_does_not_spoil_the_cache_of_others() -> None:
     """After one that is not compressed, Pex 2.1.137 fails on all that share a distribution with it and are."""
-    tool = create_subsystem(
-        KanikoExecutor,
-        version=KanikoExecutor.default_version,
-        extra_requirements=KanikoExecutor.default_extra_requirements,
-        interpreter_constraints=KanikoExecutor.default_interpreter_constraints,
-        install_from_resolve=None,
-        lockfile="<default>",
-        requirements=[],
-    )
-
-    request = tool.libraries_request(create_subsystem(PythonSetup))
+    request = tool().libraries_request(create_subsystem(PythonSetup))
 
     assert "--no-compress" not in request.additional_args
+
+
+def test_libraries_of_our_lockfile_are_fetched() -> None:
+    assert executor_setup.links(tool())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"install_from_resolve": "mine"},
+        {"lockfile": "mine.lock"},
+        {"lockfile": "<none>"},
+        {"version": "requests==2.32.0"},
+        {"extra_requirements": []},
+    ],
+)
+def test_libraries_of_users_are_left_to_pex(options: Dict[str, Any]) -> None:
+    assert () == executor_setup.links(tool(**options))

@@ -128,7 +128,7 @@ def test_the_core_is_compiled_while_the_libraries_are_on_their_way(executor: Pat
 def test_another_pythons_core_is_compiled_again(executor: Path, tmp_path: Path) -> None:
     core = tmp_path / "core.bin"
     core.write_bytes(marshal.dumps(("another", {"imagebuild.cli": b"not read"})))
-    places = [str(executor.parent / name) for name in ("executor.pex", "sources")]
+    places = [str(executor.parent / name) for name in ("libraries", "sources")]
     subprocess.run(
         [*PYTHON, install.__file__, *places, str(tmp_path / "target"), str(core)], check=True
     )
@@ -149,14 +149,14 @@ def test_no_member_of_a_distribution_leaves_its_place(tmp_path: Path) -> None:
 
 
 def test_what_does_not_load_is_not_installed(tmp_path: Path) -> None:
-    (tmp_path / "pex" / ".deps").mkdir(parents=True)
+    (tmp_path / "libraries").mkdir()
     (tmp_path / "imagebuild").mkdir()
     (tmp_path / "imagebuild" / "__init__.py").touch()
     (tmp_path / "imagebuild" / "bad.py").write_text("import no_such_module")
     (tmp_path / "sources").mkdir()
     archive(tmp_path / "imagebuild", tmp_path / "sources")
     (tmp_path / "sources" / "zstandard.py").touch()
-    places = [str(tmp_path / name) for name in ("pex", "sources", "target")]
+    places = [str(tmp_path / name) for name in ("libraries", "sources", "target")]
     done = subprocess.run([*PYTHON, install.__file__, *places], capture_output=True, check=False)
 
     assert b"No module named 'no_such_module'" in done.stderr

@@ -49,17 +49,41 @@ def repository(wheel: Path, tmp_path: Path) -> Repository:
     return made
 
 
+def write_image(repository: Repository) -> None:
+    repository.write("app/BUILD", BUILD)
+    repository.write("app/hello.txt", "hello\n")
+    repository.write("app/Dockerfile", "FROM scratch\nWORKDIR /srv\nCOPY hello.txt .\n")
+
+
 def test_a_second_repository_loads_the_wheel_by_its_name_alone(repository: Repository) -> None:
     assert "kaniko_image" in repository.run("help", "kaniko_image").stdout
     assert "default_repository" in repository.run("help", "kaniko").stdout
 
 
 def test_it_builds_an_image_with_nothing_else_installed(repository: Repository) -> None:
-    repository.write("app/BUILD", BUILD)
-    repository.write("app/hello.txt", "hello\n")
-    repository.write("app/Dockerfile", "FROM scratch\nWORKDIR /srv\nCOPY hello.txt .\n")
+    write_image(repository)
 
     said = repository.run("package", "app:image").stderr
 
     assert "2 steps: 2 built" in said
+    assert "kaniko_executor.pex" not in said
     assert list((repository.root / "dist" / "app").iterdir())
+
+
+NO_AUTHORITY = """
+[subprocess-environment]
+env_vars.add = ["SSL_CERT_FILE=/dev/null", "SSL_CERT_DIR=/nowhere"]
+"""
+
+
+def test_pex_gets_the_libraries_where_they_cannot_be_fetched(repository: Repository) -> None:
+    """It trusts its own authorities, or those of `[GLOBAL].ca_certs_path`."""
+    toml = (repository.root / "pants.toml").read_text()
+    repository.write("pants.toml", toml + NO_AUTHORITY)
+    write_image(repository)
+
+    said = repository.run("package", "app:image").stderr
+
+    assert "Pex gets the image executor's libraries instead: https://" in said
+    assert "Building kaniko_executor.pex" in said
+    assert "2 steps: 2 built" in said

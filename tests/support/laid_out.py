@@ -43,9 +43,9 @@ def archive(package: Path, sources: Path) -> None:
 
 def laid_out(directory: Path) -> Path:
     """The executor, with the libraries that the tests run with."""
-    sources, pex = directory / "sources", directory / "executor.pex"
+    sources, libraries = directory / "sources", directory / "libraries"
     sources.mkdir()
-    (pex / ".deps").mkdir(parents=True)
+    libraries.mkdir()
     archive(Path(imagebuild.__path__[0]), sources)
     for module, name in FILES.items():
         source = Path(module.__file__ or "")
@@ -54,9 +54,9 @@ def laid_out(directory: Path) -> Path:
         place.write_text(source.read_text())
     for name in ("requests", "urllib3", "certifi", "idna", "isal", "zstandard"):
         found = Path(__import__(name).__path__[0])
-        shutil.make_archive(str(pex / ".deps" / name), "zip", found.parent, name)
+        shutil.make_archive(str(libraries / name), "zip", found.parent, name)
     core, target = directory / "core.bin", directory / "executor"
-    for arguments in ((sources, core), (pex, sources, target, core)):
+    for arguments in ((sources, core), (libraries, sources, target, core)):
         command = [*PYTHON, install.__file__, *map(str, arguments)]
         subprocess.run(command, check=True, env={"PYTHONHASHSEED": "0"})
     return target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -12,6 +13,7 @@ from pants.backend.python.util_rules import pex
 from pants.backend.python.util_rules.interpreter_constraints import InterpreterConstraints
 from pants.backend.python.util_rules.pex import Pex, PexRequest
 from pants.backend.python.util_rules.pex_environment import PythonExecutable
+from pants.core.util_rules.subprocess_environment import SubprocessEnvironmentVars
 from pants.engine.fs import (
     CreateDigest,
     Digest,
@@ -20,14 +22,17 @@ from pants.engine.fs import (
     RemovePrefix,
 )
 from pants.engine.platform import Platform
-from pants.engine.process import Process, ProcessResult
+from pants.engine.process import FallibleProcessResult, Process, ProcessResult
 from pants.engine.rules import Get, MultiGet, collect_rules, rule
+from pants.option.global_options import GlobalOptions
 from pants.util.logging import LogLevel
 
 import imagebuild
 from pants_kaniko import executor_setup, shapes
 from pants_kaniko.calls import Executor
 from pants_kaniko.subsystem import KanikoExecutor
+
+logger = logging.getLogger(__name__)
 
 LINUX = (Platform.linux_arm64, Platform.linux_x86_64)
 
@@ -55,17 +60,51 @@ async def executor_sources() -> ExecutorSources:
 
 @dataclass(frozen=True)
 class ExecutorPython:
-    """Its interpreter."""
+    """Its interpreter, and whether that is the one that Pants runs on."""
 
     python: PythonExecutable
+    is_own: bool
 
 
 @rule(level=LogLevel.DEBUG)
 async def executor_python(constraints: InterpreterConstraints) -> ExecutorPython:
-    python = executor_setup.own_python(constraints)
-    if python is None:
-        python = await Get(PythonExecutable, InterpreterConstraints, constraints)
-    return ExecutorPython(python)
+    own = executor_setup.own_python(constraints)
+    if own is not None:
+        return ExecutorPython(own, True)
+    return ExecutorPython(await Get(PythonExecutable, InterpreterConstraints, constraints), False)
+
+
+@dataclass(frozen=True)
+class ExecutorLibraries:
+    """Archives of what the core needs; `directory` is where they are in `digest`."""
+
+    directory: str
+    digest: Digest
+
+
+@rule(level=LogLevel.DEBUG)
+async def executor_libraries(
+    its: ExecutorPython,
+    tool: KanikoExecutor,
+    setup: PythonSetup,
+    options: GlobalOptions,
+    environment: SubprocessEnvironmentVars,
+) -> ExecutorLibraries:
+    links = executor_setup.links(tool) if its.is_own else ()
+    if links:
+        files = executor_setup.fetch_files(options.ca_certs_path)
+        digest = await Get(Digest, CreateDigest(files))
+        process = executor_setup.fetch_process(
+            its.python.path, links, files, digest, environment.vars
+        )
+        fetched = await Get(FallibleProcessResult, Process, process)
+        if fetched.exit_code == 0:
+            return ExecutorLibraries(executor_setup.LIBRARIES, fetched.output_digest)
+        said = fetched.stderr.decode(errors="replace").strip()
+        logger.info(f"Pex gets the image executor's libraries instead: {said}")
+    request = executor_setup.made_for(its.python, tool.libraries_request(setup))
+    pex = await Get(Pex, PexRequest, request)
+    return ExecutorLibraries(f"{pex.name}/.deps", pex.digest)
 
 
 @dataclass(frozen=True)
@@ -91,18 +130,17 @@ async def compiled_core(its: ExecutorPython, sources: ExecutorSources) -> Compil
 async def executor(
     tool: KanikoExecutor, setup: PythonSetup, sources: ExecutorSources, platform: Platform
 ) -> Executor:
-    request = tool.libraries_request(setup)
-    constraints = request.interpreter_constraints
+    constraints = tool.constraints(setup)
     its = await Get(ExecutorPython, InterpreterConstraints, constraints)
     libraries, core = await MultiGet(  # the libraries mostly wait for the package index
-        Get(Pex, PexRequest, executor_setup.made_for(its.python, request)),
+        Get(ExecutorLibraries, ExecutorPython, its),
         Get(CompiledCore, ExecutorPython, its),
     )
     digest = await Get(Digest, MergeDigests([libraries.digest, sources.digest, core.digest]))
     made = await Get(
         ProcessResult,
         Process,
-        executor_setup.install_process(its.python.path, libraries.name, digest),
+        executor_setup.install_process(its.python.path, libraries.directory, digest),
     )
     installed = await Get(Digest, RemovePrefix(made.output_digest, shapes.EXECUTOR_DIR))
     return Executor(installed, its.python.path, core.link, platform in LINUX)
