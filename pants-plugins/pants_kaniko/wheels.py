@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, Tuple
 
-from packaging.tags import sys_tags
-from packaging.utils import parse_wheel_filename
 from pants.backend.python.util_rules.pex_requirements import strip_comments_from_pex_json_lockfile
 
 
@@ -16,6 +14,8 @@ def links(lockfile: bytes) -> Tuple[str, ...]:
 
     :param lockfile: of Pex, as Pants writes it, in the universal style: it locks one version of everything.
     """
+    from packaging.tags import sys_tags  # no library is loaded into Pants but where it is used
+
     document = json.loads(strip_comments_from_pex_json_lockfile(lockfile))
     (resolve,) = document["locked_resolves"]
     ranks = {str(tag): rank for rank, tag in enumerate(sys_tags())}
@@ -24,6 +24,8 @@ def links(lockfile: bytes) -> Tuple[str, ...]:
 
 
 def _best(artifacts: List[Dict[str, Any]], ranks: Dict[str, int]) -> str:
+    from packaging.utils import parse_wheel_filename
+
     fitting = [
         (ranks[str(tag)], f"{artifact['url']}#{artifact['algorithm']}={artifact['hash']}")
         for artifact in artifacts
