@@ -150,8 +150,10 @@ class _Capture:
                 follow_source(fd, name, in_cache=in_cache, sources=place.sources, epoch=self._epoch)
             entry = self._entry(path, kinds.FILE, status, fd)
             self._writer.add(entry, fd)
-            if patchable or status.st_mtime_ns != entry.mtime:
+            if patchable:
                 self._clamp(fd, status, entry)
+            elif status.st_mtime_ns != entry.mtime:
+                os.utime(fd, ns=(status.st_atime_ns, entry.mtime))
         finally:
             os.close(fd)
 
