@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, FrozenSet, Iterable, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, Mapping, Optional, Sequence, Tuple, Type, cast
 
 from pants.core.goals.tailor import PutativeTarget
+from pants.core.target_types import (
+    FilesGeneratorTarget,
+    FileTarget,
+    ResourcesGeneratorTarget,
+    ResourceTarget,
+)
 from pants.engine.addresses import Address
-from pants.engine.fs import Digest, FileEntry, SymlinkEntry
+from pants.engine.fs import (
+    Digest,
+    FileEntry,
+    GlobMatchErrorBehavior,
+    PathGlobs,
+    SymlinkEntry,
+)
 from pants.engine.platform import Platform as PantsPlatform
-from pants.engine.target import InvalidFieldException
+from pants.engine.target import (
+    FieldSet,
+    InferDependenciesRequest,
+    InvalidFieldException,
+    SourcesField,
+    Target,
+    TargetGenerator,
+)
+from pants.engine.unions import UnionMembership
+from pants.option.global_options import UnmatchedBuildFileGlobs
 
 from imagebuild.dockerfile.model import Dockerfile
 from imagebuild.errors import DockerfileSyntaxError
@@ -18,6 +39,9 @@ from imagebuild.oci.descriptor import Platform
 from imagebuild.oci.hash import Hash
 from pants_kaniko.plans import DockerfileSource, Entry
 from pants_kaniko.target_types import KanikoImageTarget, KanikoSourceField
+
+_UNMATCHED = UnmatchedBuildFileGlobs(GlobMatchErrorBehavior.ignore)
+"""Pants has said so where it read the target."""
 
 
 def check_one_dockerfile(
@@ -88,6 +112,59 @@ def shared_args(options: Iterable[str], field: Iterable[str]) -> FrozenSet[str]:
 def names_from_environment(*lists: Iterable[str]) -> Tuple[str, ...]:
     """The build args whose values come from the environment."""
     return tuple(sorted({entry for entries in lists for entry in entries if "=" not in entry}))
+
+
+def plain_files(found: Iterable[Target], unions: UnionMembership) -> Tuple[Target, ...]:
+    """Files and resources of Pants' own, and generators of them, which nothing infers dependencies of."""
+    requests: Iterable[Type[InferDependenciesRequest[Any]]] = unions.get(InferDependenciesRequest)
+    inferring = [cast(Type[FieldSet], each.infer_from).required_fields for each in requests]
+    kinds = [
+        kind
+        for pair in ((FileTarget, FilesGeneratorTarget), (ResourceTarget, ResourcesGeneratorTarget))
+        if not any(pair[0].class_has_fields(fields, unions) for fields in inferring)
+        for kind in pair
+    ]
+    return tuple(
+        target for target in found if type(target) in kinds and not target.address.is_parametrized
+    )
+
+
+def written_at(target: Target) -> Address:
+    """The address that is in a BUILD file: its own, or its generator's."""
+    return target.address.maybe_convert_to_target_generator()
+
+
+def leaves(
+    files: Iterable[Target], written: Mapping[Address, Mapping[str, Any]]
+) -> Tuple[Target, ...]:
+    """Those of plain files that have no dependencies.
+
+    :param written: fields as they are in BUILD files, for a generator does not keep what is its targets'.
+    """
+    return tuple(
+        target
+        for target in files
+        if not written[written_at(target)].keys() & {"dependencies", "overrides"}
+    )
+
+
+def sources_of(leaves: Sequence[Target]) -> Tuple[PathGlobs, ...]:
+    """What the files of leaves are, each file once."""
+    generators = {each.address for each in leaves if isinstance(each, TargetGenerator)}
+    single = [
+        each.get(SourcesField).path_globs(_UNMATCHED)
+        for each in leaves
+        if written_at(each) not in generators
+    ]
+    globs = [glob for each in single for glob in each.globs]
+    return (
+        *((PathGlobs(globs),) if globs else ()),
+        *(
+            each.get(SourcesField).path_globs(_UNMATCHED)
+            for each in leaves
+            if each.address in generators
+        ),
+    )
 
 
 def in_context(entries: Iterable[Entry], root: str) -> Dict[str, Entry]:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Dict, Sequence
 
 import pytest
+from pants.core.target_types import FileSourceField
+from pants.engine.addresses import Address
 from pants.engine.internals.scheduler import ExecutionError
+from pants.engine.rules import QueryRule, collect_rules, rule
+from pants.engine.target import FieldSet, InferDependenciesRequest, InferredDependencies
+from pants.engine.unions import UnionRule
 
+from pants_kaniko.engine_get.context import ContextTargets
+from pants_kaniko.plans import ContextRequest
 from support.backend import Backend, text_of
 
 FILES = {
@@ -42,6 +51,104 @@ def test_packages_lie_under_their_output_path_and_bring_none_of_their_sources(
 ) -> None:
     build = 'kaniko_image(name="image", dependencies=["lib:packed"])'
     assert_context(backend, build, expected=["app/Dockerfile", "lib/packed.tar"])
+
+
+BEHIND_FILES = {
+    "of the generator": 'files(name="txt", sources=["*.txt"], dependencies=["lib:packed"])',
+    "of one of its files": """
+files(name="txt", sources=["*.txt"], overrides={"one.txt": {"dependencies": ["lib:packed"]}})
+""",
+    "by default": """
+__defaults__({files: {"dependencies": ["lib:packed"]}})
+files(name="txt", sources=["*.txt"])
+""",
+    "two away": """
+files(name="other", sources=["sub/*"], dependencies=["lib:packed"])
+files(name="txt", sources=["*.txt"], dependencies=[":other"])
+""",
+}
+
+
+@pytest.mark.parametrize("build", BEHIND_FILES.values(), ids=BEHIND_FILES)
+def test_packages_that_files_depend_on_are_there(backend: Backend, build: str) -> None:
+    build += '\nkaniko_image(name="image", dependencies=[":txt"])'
+    assert_context(backend, build, expected=["app/Dockerfile", "app/one.txt", "lib/packed.tar"])
+
+
+@pytest.mark.parametrize("ignored", ["!!lib:packed", "!lib:packed"])
+def test_packages_that_are_left_out_are_not(backend: Backend, ignored: str) -> None:
+    """One ! is for direct dependencies only, as everywhere."""
+    build = f"""
+files(name="txt", sources=["*.txt"], dependencies=["lib:packed"])
+kaniko_image(name="image", dependencies=[":txt", "lib:three", "{ignored}"])
+"""
+    expected = ["app/Dockerfile", "app/one.txt", "lib/three.txt"]
+    behind = [] if ignored.startswith("!!") else ["lib/packed.tar"]
+    assert_context(backend, build, expected=sorted([*expected, *behind]))
+
+
+LEAVES = """
+files(name="txt", sources=["**/*.txt"])
+files(name="behind", sources=["*.txt"], dependencies=["lib:packed"])
+kaniko_image(name="image", dependencies=[":txt", ":behind", "lib:three"])
+"""
+
+
+def test_files_with_nothing_behind_them_are_no_targets_each(tmp_path: Path) -> None:
+    """The price of each would be paid in every run."""
+    backend = Backend(tmp_path, rules=[QueryRule(ContextTargets, (ContextRequest,))])
+    backend.write({**FILES, "app/BUILD": LEAVES})
+    request = ContextRequest(backend.target("app:image").address)
+
+    found = backend.runner.request(ContextTargets, [request])
+
+    assert {"app:txt", "lib:three"} == {target.address.spec for target in found.leaves}
+    assert ["app/one.txt:behind"] == [target.address.spec for target in found.direct]
+    assert "lib:packed" in {target.address.spec for target in found.needed}
+
+
+@dataclass(frozen=True)
+class TextFiles(FieldSet):
+    required_fields = (FileSourceField,)
+    source: FileSourceField
+
+
+class InferOfTexts(InferDependenciesRequest[TextFiles]):
+    infer_from = TextFiles
+
+
+@rule
+async def infer_of_texts(request: InferOfTexts) -> InferredDependencies:
+    if not request.field_set.source.file_path.endswith("one.txt"):
+        return InferredDependencies([])
+    return InferredDependencies([Address("lib", target_name="packed")])
+
+
+def test_packages_that_another_backend_infers_of_files_are_there(tmp_path: Path) -> None:
+    rules = [*collect_rules(globals()), UnionRule(InferDependenciesRequest, InferOfTexts)]
+    build = """
+files(name="txt", sources=["*.txt"])
+kaniko_image(name="image", dependencies=[":txt"])
+"""
+    expected = ["app/Dockerfile", "app/one.txt", "lib/packed.tar"]
+    assert_context(Backend(tmp_path, rules=rules), build, expected=expected)
+
+
+def test_one_of_the_files_is_enough(backend: Backend) -> None:
+    build = """
+files(name="txt", sources=["**/*.txt"])
+kaniko_image(name="image", dependencies=["./one.txt:txt"])
+"""
+    assert_context(backend, build, expected=["app/Dockerfile", "app/one.txt"])
+
+
+@pytest.mark.parametrize(("parameter", "behind"), [("a", ["lib/packed.tar"]), ("b", [])])
+def test_files_may_be_parametrized(backend: Backend, parameter: str, behind: Sequence[str]) -> None:
+    build = f"""
+files(name="txt", sources=["*.txt"], dependencies=parametrize(a=["lib:packed"], b=[]))
+kaniko_image(name="image", dependencies=[":txt@dependencies={parameter}"])
+"""
+    assert_context(backend, build, expected=["app/Dockerfile", "app/one.txt", *behind])
 
 
 def test_resources_and_shell_sources_are_files_too(backend: Backend) -> None:

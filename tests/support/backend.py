@@ -24,6 +24,7 @@ from pants.core.target_types import (
 )
 from pants.engine.addresses import Address
 from pants.engine.fs import CreateDigest, Digest, DigestContents, FileContent
+from pants.engine.internals.parametrize import Parametrize
 from pants.engine.internals.scheduler import ExecutionError
 from pants.engine.process import FallibleProcessResult, Process
 from pants.engine.rules import Get, QueryRule, collect_rules, rule
@@ -93,6 +94,7 @@ class Backend:
                 ResourcesGeneratorTarget,
                 ShellSourceTarget,
             ],
+            objects={"parametrize": Parametrize},
             bootstrap_args=[
                 f"--named-caches-dir={self.caches}",
                 f"--local-store-dir={self.store}",
