@@ -115,17 +115,23 @@ def names_from_environment(*lists: Iterable[str]) -> Tuple[str, ...]:
 
 
 def plain_files(found: Iterable[Target], unions: UnionMembership) -> Tuple[Target, ...]:
-    """Files and resources of Pants' own, and generators of them, which nothing infers dependencies of."""
+    """Generators of files and resources, and what these generate, if nothing infers dependencies of it. All of their files
+    are there; whether that of a single target is, Pants has to see."""
     requests: Iterable[Type[InferDependenciesRequest[Any]]] = unions.get(InferDependenciesRequest)
     inferring = [cast(Type[FieldSet], each.infer_from).required_fields for each in requests]
     kinds = [
-        kind
-        for pair in ((FileTarget, FilesGeneratorTarget), (ResourceTarget, ResourcesGeneratorTarget))
-        if not any(pair[0].class_has_fields(fields, unions) for fields in inferring)
-        for kind in pair
+        (generated, generator)
+        for generated, generator in (
+            (FileTarget, FilesGeneratorTarget),
+            (ResourceTarget, ResourcesGeneratorTarget),
+        )
+        if not any(generated.class_has_fields(fields, unions) for fields in inferring)
     ]
     return tuple(
-        target for target in found if type(target) in kinds and not target.address.is_parametrized
+        target
+        for target in found
+        if not target.address.is_parametrized
+        and any(type(target) is kind[not target.address.is_generated_target] for kind in kinds)
     )
 
 

@@ -102,8 +102,8 @@ def test_files_with_nothing_behind_them_are_no_targets_each(tmp_path: Path) -> N
 
     found = backend.runner.request(ContextTargets, [request])
 
-    assert {"app:txt", "lib:three"} == {target.address.spec for target in found.leaves}
-    assert ["app/one.txt:behind"] == [target.address.spec for target in found.direct]
+    assert ["app:txt"] == [target.address.spec for target in found.leaves]
+    assert {"app/one.txt:behind", "lib:three"} == {target.address.spec for target in found.direct}
     assert "lib:packed" in {target.address.spec for target in found.needed}
 
 
@@ -132,6 +132,15 @@ kaniko_image(name="image", dependencies=[":txt"])
 """
     expected = ["app/Dockerfile", "app/one.txt", "lib/packed.tar"]
     assert_context(Backend(tmp_path, rules=rules), build, expected=expected)
+
+
+def test_a_file_that_is_not_there_is_told(backend: Backend) -> None:
+    build = 'file(name="no", source="no.txt")\nkaniko_image(name="image", dependencies=[":no"])'
+    backend.write({**FILES, "app/BUILD": build})
+    with pytest.raises(ExecutionError) as caught:
+        backend.context("app:image")
+
+    assert "must have 1 file, but it had 0" in text_of(caught.value)
 
 
 def test_one_of_the_files_is_enough(backend: Backend) -> None:
