@@ -72,7 +72,7 @@ class ContextTargets:
 @rule(level=LogLevel.DEBUG)
 async def context_targets(request: ContextRequest, unions: UnionMembership) -> ContextTargets:
     """As `TransitiveTargets` has them, but for leaves: Pants would find out what each file depends on, and look at that
-    again in every run, at some 60 us of processor time each."""
+    again in every run, at some 100 us of processor time each."""
     where = "<infallible>"
     wrapped = await Get(
         WrappedTarget, WrappedTargetRequest(request.address, description_of_origin=where)
